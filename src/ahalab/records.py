@@ -1,0 +1,99 @@
+"""The shared nouns: plain typed data that every room may pass to another. No behaviour, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Language = Literal["en", "zh"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question and what is needed to grade an answer to it."""
+
+    id: str
+    """Stable name `<source>/<16 hex>`: a hash of the content, independent of row order and batch."""
+    question: str
+    answer: str | None
+    """Gold answer, or None where no rule can check the domain."""
+    domain: str
+    """"math", "logic", "choice", "code", "general" …: rewards are composed per domain."""
+    source: str
+    verifier: str
+    """Name in `ahalab.grading.verifiers.VERIFIERS`: "math", "exact", "choice", "reasoning_gym", "none"."""
+    language: str = "en"
+    level: int | None = None
+    """Difficulty, 1 upwards, where the source knows it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able data for the verifier (options of a choice question, a reasoning-gym entry)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled completion. `token_ids` includes the stop token when `finish == "stop"`."""
+
+    prompt_id: str
+    index: int
+    """0 … G-1 within the prompt's group."""
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """The sampler's own log-probability of each token, natural log, of the tempered distribution it drew from."""
+    finish: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A completion's text, parsed. Made only by `ahalab.text.Renderer.parse`."""
+
+    text: str
+    """Decoded completion without the stop token; with the prefilled `<think>` put back where one was used."""
+    thinking: str | None
+    answer: str | None
+    well_formed: bool
+    fault: str | None
+    """The first format rule that failed, in words (None when well formed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradeRequest:
+    """What a grader worker gets: strings only, JSON-able, never code to run."""
+
+    verifier: str
+    answer: str | None
+    """The answer extracted from the response; None when there is none (graded 0 without work)."""
+    gold: str | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcome of one grading: exactly one of `score` and `error` is set, or neither (does not apply)."""
+
+    score: float | None
+    error: str | None = None
+    """Why the grader itself failed ("cpu time-out", "crash", …). A failure is counted, never a 0."""
+    wall_timeout: bool = False
+    """The distant wall-clock backstop fired: the run is then marked not reproducible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Reward parts of one sample, kept apart; `total` is made in one place (`ahalab.rewards.compose`)."""
+
+    parts: Mapping[str, float | None]
+    """None = does not apply to this sample."""
+    total: float | None
+    """None when a grader failed: the sample leaves its group's mean, std and the loss."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a stage leaves for another: a folder on disk and its content hash."""
+
+    kind: Literal["checkpoint", "dataset", "report"]
+    path: str
+    hash: str

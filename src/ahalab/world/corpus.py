@@ -1,0 +1,63 @@
+"""The pretraining corpus of `builtin:tiny`: document number `index` is a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+import random
+
+from ahalab.records import Language
+from ahalab.text.template import table1_prompt
+from ahalab.world.domain import Domain, Mixture, Problem, Split, Trace, keyed_random, split_of
+from ahalab.world.mathematics import Mathematics
+
+DOMAINS: dict[str, Domain] = {"math": Mathematics()}
+"""Every domain of the world by name; a new domain joins here."""
+
+
+def world_problem(
+    seed: int,
+    index: int,
+    *,
+    split: Split,
+    domain: str = "math",
+    languages: tuple[Language, ...] = ("en", "zh"),
+    levels: tuple[int, ...] | None = None,
+) -> Problem:
+    """Problem number `index` of an endless list. Problems of the other split are drawn again, never returned."""
+    source = DOMAINS[domain]
+    attempt = 0
+    while True:
+        rng = keyed_random("problem", seed, split, domain, index, attempt)
+        language = rng.choice(languages)
+        problem = source.problem(rng, language, rng.choice(levels or source.levels))
+        if split_of(problem.key) == split:
+            return problem
+        attempt += 1
+
+
+def document(seed: int, index: int, mixture: Mixture) -> str:
+    """One document of the corpus, without the end token: a drill, or a question answered in the base template."""
+    rng = keyed_random("document", seed, index)
+    domain = DOMAINS[rng.choice(sorted(DOMAINS))]
+    if rng.random() < mixture.drill:
+        return domain.drill(rng)
+    language: Language = "zh" if rng.random() < mixture.chinese else "en"
+    problem = world_problem(
+        seed, index, split="train", domain=domain.name, languages=(language,), levels=domain.levels
+    )
+    trace = domain.trace(problem, rng, mixture)
+    return table1_prompt(problem.question) + _completion(trace, rng, mixture)
+
+
+def _completion(trace: Trace, rng: random.Random, mixture: Mixture) -> str:
+    thinking, answer = trace.thinking, trace.answer
+    if rng.random() >= mixture.badly_formatted:
+        return f" <think> {thinking} </think> <answer> {answer} </answer>"
+    return rng.choice(
+        (
+            f" {thinking} <answer> {answer} </answer>",
+            f" <think> {thinking} <answer> {answer} </answer>",
+            f" <think> {thinking} </think> {answer}",
+            f" {thinking}",
+            f" <answer> {answer} </answer>",
+        )
+    )

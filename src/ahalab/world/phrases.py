@@ -1,0 +1,58 @@
+"""The words of the tiny world's mathematics, English and Chinese side by side.
+
+Reflective phrases use the paper's ten words (Appendix C) and their usual Chinese counterparts.
+"""
+
+from __future__ import annotations
+
+from ahalab.records import Language
+
+Choices = dict[Language, tuple[str, ...]]
+
+QUESTIONS: Choices = {
+    "en": ("What is {e}?", "Compute {e}.", "How much is {e}?", "Work out {e}."),
+    "zh": ("{e}等于多少？", "计算{e}。", "请算出{e}的结果。", "{e}是多少？"),
+}
+
+GUESSES: Choices = {
+    "en": (
+        "putting these numbers together gives {g}.",
+        "at a glance the result is {g}.",
+        "this looks like {g}.",
+        "the numbers make {g}.",
+    ),
+    "zh": ("把这些数合在一起得{g}。", "一眼看去结果是{g}。", "看起来是{g}。", "这些数得{g}。"),
+}
+
+CHECKS: Choices = {
+    "en": (
+        "wait, let me check: {s}.",
+        "however, i should verify: {s}.",
+        "but that may be wrong, let me check: {s}.",
+        "wait, let me evaluate it step by step: {s}.",
+    ),
+    "zh": (
+        "等等，我检查一下：{s}。",
+        "然而我应该验证：{s}。",
+        "但是这可能不对，检查一下：{s}。",
+        "等等，我一步一步重新算：{s}。",
+    ),
+}
+
+SECOND_CHECKS: Choices = {
+    "en": ("let me retry in another order: {s}.",),
+    "zh": ("换个顺序再检查：{s}。",),
+}
+
+CONFIRMED: Choices = {
+    "en": ("so {t} is right.", "yes, it is {t}."),
+    "zh": ("所以{t}是对的。", "对，就是{t}。"),
+}
+
+CORRECTED: Choices = {
+    "en": ("so that was a mistake, it is {t}.", "so {g} was an error, it is {t}."),
+    "zh": ("所以刚才错误，应该是{t}。", "所以{g}不对，应该是{t}。"),
+}
+
+DIRECT_STEPS: dict[Language, str] = {"en": "step by step: {s}.", "zh": "一步一步算：{s}。"}
+"""A check-free worked solution; used for gold answers only, never in the corpus."""
