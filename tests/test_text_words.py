@@ -1,0 +1,143 @@
+"""Reflective words and languages on hand-counted texts, in linear time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ahalab.errors import UserError
+from ahalab.text import (
+    REFLECTIVE_EN,
+    REFLECTIVE_ZH,
+    LanguageCounts,
+    ReflectiveWords,
+    count_reflective,
+    is_mixed,
+    language_counts,
+    language_share,
+    load_reflective_words,
+)
+
+PAPER = {"wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check"}
+
+
+def test_the_english_list_is_the_papers() -> None:
+    assert set(REFLECTIVE_EN) == PAPER
+    assert len(REFLECTIVE_EN) == 10
+    assert {"等等", "检查", "验证", "错误", "不对", "但是", "然而", "再试", "重新", "核对", "评估"} <= set(
+        REFLECTIVE_ZH
+    )
+
+
+def test_whole_english_words_count_in_any_case() -> None:
+    text = "Wait, wait! WAIT. waiting await checks check-in but. Butter wait_for wait2 (but) wait's"
+    assert count_reflective(text) == {"wait": 4, "but": 2, "check": 1}
+
+
+def test_chinese_words_count_anywhere_longest_first_without_overlap() -> None:
+    assert count_reflective("等等，我检查一下。等一下！等等等等") == {"等等": 3, "等一下": 1, "检查": 1}
+    assert count_reflective("等wait等，但是but") == {"wait": 1, "but": 1, "但是": 1}
+    words = ReflectiveWords(english=(), chinese=("检查", "检查一下"))
+    assert count_reflective("检查一下检查", words) == {"检查": 1, "检查一下": 1}
+    assert count_reflective("anything", ReflectiveWords((), ())) == {}
+
+
+def test_words_without_a_hit_are_left_out_and_the_order_is_the_lists() -> None:
+    assert list(count_reflective("check, but wait 然而 等等")) == ["wait", "but", "check", "等等", "然而"]
+    assert count_reflective("nothing here") == {}
+
+
+def test_a_word_list_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("# mine\n[en]\nHmm  # thinking\nhmm\nlet me see\n[zh]\n嗯\n", encoding="utf-8")
+    words = load_reflective_words(path)
+    assert words == ReflectiveWords(("hmm", "let me see"), ("嗯",))
+    assert count_reflective("hmm, let me see 嗯嗯", words) == {"hmm": 1, "let me see": 1, "嗯": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("wait\n", "line 1: 'wait' stands before a heading"), ("[en]\na\n[fr]\n", "line 3.*fr")]
+)
+def test_a_bad_word_list_names_the_line(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text(text)
+    with pytest.raises(UserError, match=why):
+        load_reflective_words(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_reflective_words(tmp_path / "missing.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "en", "zh"),
+    [
+        ("wait, let me check: 89+42 = 131", 4, 0),
+        ("等等，我检查一下：89+42=131。", 0, 7),
+        ("等等，let me check：89+42", 2 + 1, 2),
+        ("I have a cat; x and y are b", 3 + 1 + 2, 0),
+        ("89 + 42 = 131 (x > y)", 0, 0),
+        ("所以 sin(x) = 5km，x_max = \\frac{ab}{cd}", 0, 2),
+        ("the $x + some thing$ is \\(foo bar\\) and \\[baz\\] or $$long one$$ `code here`", 4, 0),
+        ("```python\nprint hello\n``` done", 1, 0),
+        ("it costs $5 and then $6 more", 5, 0),
+        ("don't stop", 2, 0),
+        ("<think> 好 </think>", 0, 1),
+        ("naïve café", 2, 0),
+        ("", 0, 0),
+    ],
+)
+def test_words_are_counted_by_hand(text: str, en: int, zh: int) -> None:
+    assert language_counts(text) == LanguageCounts(en=en, zh=zh)
+
+
+def test_a_text_is_mixed_when_too_few_words_are_of_the_target() -> None:
+    mixed = "等等 let me check"
+    assert language_share(mixed, "en") == pytest.approx(3 / 5)
+    assert language_share(mixed, "zh") == pytest.approx(2 / 5)
+    assert is_mixed(mixed, "en") is True
+    assert is_mixed(mixed, "en", threshold=0.6) is False
+    assert is_mixed("let me check 1+1", "en") is False
+    assert is_mixed("let me check", "zh") is True
+    assert is_mixed("1 + 1 = 2", "en") is None
+    assert language_share("", "zh") is None
+    with pytest.raises(UserError, match="'fr' cannot be counted"):
+        language_share("bonjour", "fr")
+
+
+BOMBS = [
+    "\\(",
+    "\\[",
+    "$",
+    "$$ ",
+    "`",
+    "``` ",
+    " $5",
+    "$`",
+    "a",
+    "a'",
+    "a1",
+    "等",
+    "<",
+    "</",
+    "\\frac{",
+    "wait",
+    "等等",
+]
+
+
+@pytest.mark.parametrize("unit", [*BOMBS, "\n$ ", "`\n", "检查一"])
+def test_a_megabyte_of_anything_is_counted_in_a_second(unit: str) -> None:
+    text = unit * (1_000_000 // len(unit))
+    started = time.process_time()
+    language_counts(text)
+    count_reflective(text)
+    assert time.process_time() - started < 3.0
+
+
+def test_text_rewards_and_grading_never_import_torch() -> None:
+    code = "import sys, ahalab.text, ahalab.rewards, ahalab.grading; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
