@@ -1,0 +1,268 @@
+"""The learner: one optimizer step over one minibatch of graded outputs, packed, chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ahalab.errors import AhaError
+from ahalab.learning.losses.batch import Loss, LossBatch
+from ahalab.learning.optimizer_state import load_adamw, save_adamw
+from ahalab.learning.outputs import TrainingOutput
+from ahalab.learning.packing import PackedChunk, pack
+from ahalab.policy.forward.decoder import Decoder
+from ahalab.policy.forward.logprobs import token_logprobs
+
+OnChunk = Callable[[int, int], None]
+"""Called after every chunk with (chunks done, chunks in all), for progress displays."""
+
+
+class TrainablePolicy(Protocol):
+    """A model and the lean forward over its parameters."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def decoder(self) -> Decoder: ...
+
+
+class Learner:
+    """AdamW over the policy's fp32 parameters.
+
+    The paper names no optimizer, weight decay, betas or gradient clip: the defaults are our choice.
+    Dropout is switched off for good, since it would make the learner's log-probs differ from the sampler's.
+    """
+
+    def __init__(
+        self,
+        policy: TrainablePolicy,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.95),
+        adam_epsilon: float = 1e-8,
+        max_grad_norm: float = 1.0,
+        tokens_per_chunk: int,
+        logprob_chunk: int = 1024,
+    ) -> None:
+        """`tokens_per_chunk` bounds the tokens of one forward pass, `logprob_chunk` the rows of logits.
+
+        Raises ValueError when a trainable parameter is not fp32 or a figure is out of range.
+        """
+        if tokens_per_chunk < 1 or logprob_chunk < 1:
+            raise ValueError("tokens_per_chunk and logprob_chunk must be at least 1")
+        if not max_grad_norm > 0.0:
+            raise ValueError(f"max_grad_norm must be above 0, got {max_grad_norm}")
+        self.policy = policy
+        self.learning_rate = learning_rate
+        self.max_grad_norm = max_grad_norm
+        self.tokens_per_chunk = tokens_per_chunk
+        self.logprob_chunk = logprob_chunk
+        policy.model.eval()
+        self._parameters: dict[str, nn.Parameter] = {
+            name: p for name, p in policy.model.named_parameters() if p.requires_grad
+        }
+        for name, parameter in self._parameters.items():
+            if parameter.dtype != torch.float32:
+                raise ValueError(f"master weights must be float32, but {name} is {parameter.dtype}")
+        # Fused: on 2 CPU cores and 38 tensors of 0.9M numbers 0.6 ms, against 2.6 (plain) and 8.7 (foreach).
+        self._optimizer = torch.optim.AdamW(
+            list(self._parameters.values()),
+            lr=learning_rate,
+            betas=betas,
+            eps=adam_epsilon,
+            weight_decay=weight_decay,
+            fused=True,
+        )
+
+    @torch.no_grad()
+    def logprobs(
+        self,
+        sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
+        temperature: float,
+        *,
+        on_chunk: OnChunk | None = None,
+    ) -> list[Tensor]:
+        """Log-probs of the completion tokens of (prompt ids, completion ids) pairs, in their order.
+
+        Each result is [n] float32, natural log, of the distribution tempered by `temperature`; no gradient.
+        """
+        chunks = pack(sequences, self.tokens_per_chunk, self.policy.decoder.device)
+        results: dict[int, Tensor] = {}
+        for done, chunk in enumerate(chunks, start=1):
+            logprobs, _ = self._forward(chunk, temperature)
+            for index, part in zip(chunk.indices, torch.split(logprobs, chunk.counts), strict=True):
+                results[index] = part.clone()  # a view would keep the whole chunk alive for the rollout
+            if on_chunk is not None:
+                on_chunk(done, len(chunks))
+        return [results[index] for index in range(len(sequences))]
+
+    def update(
+        self,
+        outputs: Sequence[TrainingOutput],
+        loss: Loss,
+        temperature: float,
+        *,
+        n_outputs: int,
+        n_tokens: int,
+        learning_rate: float | None = None,
+        on_chunk: OnChunk | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step over one minibatch.
+
+        `outputs` may lack those of groups without gradient, while `n_outputs` and `n_tokens` count all graded
+        outputs and their completion tokens. With no outputs at all the gradient is zero and the step is still
+        made (the optimizer's momentum moves the weights), as it would be had they not been dropped.
+        `learning_rate` overrides the learner's for this update.
+
+        Returns `loss`, `grad_norm` (before clipping), `learning_rate`, `trained_outputs`, `trained_tokens`
+        (completion tokens), `fed_tokens` (tokens through the model, none of them padding) and `chunks`. Where
+        anything was trained, also means over the trained tokens: `entropy` in nats, the loss's metrics (GRPO:
+        `ratio`, `ratio_max`, `clip_low`, `clip_high`, `kl`), and `sampler_mismatch_mean` and `_max`, the
+        absolute difference of new and old log-probs. Only on the first update of a rollout is the latter the
+        difference between sampler and learner alone; later it includes what the updates did.
+
+        Raises AhaError when the loss or the gradient is not finite: the step is refused, the weights and the
+        optimizer stay as they are. Raises ValueError for counts smaller than what `outputs` holds.
+        """
+        if learning_rate is None:
+            learning_rate = self.learning_rate
+        try:
+            metrics = self._accumulate(outputs, loss, temperature, n_outputs, n_tokens, on_chunk)
+            for parameter in self._parameters.values():
+                if parameter.grad is None:  # AdamW would skip it, and its steps would no longer be counted
+                    parameter.grad = torch.zeros_like(parameter)
+            gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+            metrics["grad_norm"] = norm.item()
+            metrics["learning_rate"] = learning_rate
+            if not math.isfinite(metrics["grad_norm"]):
+                raise self._refusal(f"the gradient norm is {metrics['grad_norm']}{self._culprit()}", metrics)
+            nn.utils.clip_grads_with_norm_(self._parameters.values(), self.max_grad_norm, norm)
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate
+            self._optimizer.step()
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)  # also frees the memory for the next rollout
+        return metrics
+
+    def save(self, folder: Path) -> None:
+        """Write the optimizer's state into `folder`; see `save_adamw`. The weights are not in it."""
+        save_adamw(self._optimizer, self._parameters, folder)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; see `load_adamw`."""
+        load_adamw(self._optimizer, self._parameters, folder)
+
+    def _forward(self, chunk: PackedChunk, temperature: float) -> tuple[Tensor, Tensor]:
+        """(log-probs [N], entropy [N]) of the chunk's completion tokens."""
+        decoder = self.policy.decoder
+        hidden = decoder.packed_hidden(chunk.tokens, chunk.lengths)
+        return token_logprobs(
+            hidden.index_select(0, chunk.positions),
+            decoder.head_weight,
+            chunk.targets,
+            temperature,
+            self.logprob_chunk,
+            decoder.softcap,
+        )
+
+    def _accumulate(
+        self,
+        outputs: Sequence[TrainingOutput],
+        loss: Loss,
+        temperature: float,
+        n_outputs: int,
+        n_tokens: int,
+        on_chunk: OnChunk | None = None,
+    ) -> dict[str, float]:
+        """Leave the minibatch's gradient in the parameters and return its metrics."""
+        lengths = [len(output.token_ids) for output in outputs]
+        if n_outputs < max(1, len(outputs)) or n_tokens < max(1, sum(lengths)):
+            raise ValueError(
+                f"n_outputs={n_outputs} and n_tokens={n_tokens} must be at least 1 and count the "
+                f"{len(outputs)} outputs of {sum(lengths)} tokens given"
+            )
+        if len({output.reference_logprobs is None for output in outputs}) > 1:
+            raise ValueError("either all outputs or none must have reference log-probs")
+        weights = loss.weights(lengths, n_outputs, n_tokens)
+        device = self.policy.decoder.device
+        chunks = pack([(o.prompt_ids, o.token_ids) for o in outputs], self.tokens_per_chunk, device)
+
+        sums: dict[str, float] = {"loss": 0.0}
+        trained = sum(lengths)
+        for done, chunk in enumerate(chunks, start=1):
+            batch = _loss_batch(outputs, weights, chunk, device)
+            logprobs, entropy = self._forward(chunk, temperature)
+            scalar, metrics = loss(logprobs, batch)
+            value = scalar.item()
+            mismatch = (logprobs.detach() - batch.old_logprobs).abs()
+            metrics["entropy"] = entropy.sum().item()
+            metrics["sampler_mismatch_mean"] = mismatch.sum().item()
+            metrics["sampler_mismatch_max"] = mismatch.max().item()
+            if not math.isfinite(value):
+                means = _means(metrics, len(chunk.targets))
+                raise self._refusal(f"the loss of chunk {done} of {len(chunks)} is {value}", means)
+            scalar.backward()  # type: ignore[no-untyped-call]
+            sums["loss"] += value
+            for name, figure in metrics.items():
+                if name.endswith("_max"):
+                    sums[name] = max(sums.get(name, figure), figure)
+                else:
+                    sums[name] = sums.get(name, 0.0) + figure
+            if on_chunk is not None:
+                on_chunk(done, len(chunks))
+
+        return {
+            **_means(sums, trained),
+            "trained_outputs": float(len(outputs)),
+            "trained_tokens": float(trained),
+            "fed_tokens": float(sum(sum(chunk.lengths) for chunk in chunks)),
+            "chunks": float(len(chunks)),
+        }
+
+    def _culprit(self) -> str:
+        for name, parameter in self._parameters.items():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                return f" (first in {name})"
+        return " (each entry is finite; their squares overflow)"
+
+    @staticmethod
+    def _refusal(what: str, quantities: dict[str, float]) -> AhaError:
+        figures = ", ".join(f"{name} {figure:.6g}" for name, figure in quantities.items())
+        return AhaError(
+            f"This update was refused, the weights and the optimizer are unchanged: {what}. At this point: "
+            f"{figures}. Earlier updates were probably too large: go on from an earlier checkpoint with a "
+            f"lower learning rate. If this is the first update, the base's weights or log-probs are at fault."
+        )
+
+
+def _means(sums: dict[str, float], tokens: int) -> dict[str, float]:
+    """Sums over tokens as means. Maxima stay; so does the loss, whose weights hold the denominator."""
+    keep = ("loss",)
+    return {n: f if n in keep or n.endswith("_max") else f / max(tokens, 1) for n, f in sums.items()}
+
+
+def _loss_batch(
+    outputs: Sequence[TrainingOutput], weights: Sequence[float], chunk: PackedChunk, device: torch.device
+) -> LossBatch:
+    """The chunk's outputs side by side, in packed order."""
+    counts = torch.tensor(chunk.counts)
+    chosen = [outputs[index] for index in chunk.indices]
+
+    def per_token(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32).repeat_interleave(counts).to(device)
+
+    references = [o.reference_logprobs for o in chosen if o.reference_logprobs is not None]
+    return LossBatch(
+        advantages=per_token([output.advantage for output in chosen]),
+        weights=per_token([weights[index] for index in chunk.indices]),
+        old_logprobs=torch.cat([output.old_logprobs for output in chosen]).to(device, torch.float32),
+        reference_logprobs=torch.cat(references).to(device, torch.float32) if references else None,
+    )

@@ -1,0 +1,6 @@
+"""One small file per loss. A loss is `(logprobs, batch) -> (scalar, metrics)`; the learner does the rest."""
+
+from ahalab.learning.losses.batch import Loss, LossBatch
+from ahalab.learning.losses.grpo import GRPOLoss
+
+__all__ = ["GRPOLoss", "Loss", "LossBatch"]

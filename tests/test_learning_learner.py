@@ -1,0 +1,543 @@
+"""The learner against a plain update: one output at a time through transformers, full logits, plain AdamW."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ahalab.errors import AhaError, EnvironmentFailure, UserError
+from ahalab.learning import GRPOLoss, Learner, TrainingOutput, group_advantages
+from ahalab.learning.packing import pack
+from ahalab.policy.forward import make_decoder
+
+VOCAB = 50
+TEMPERATURE = 0.8
+MODERN = GRPOLoss(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, aggregate="token")
+PAPER = GRPOLoss(clip_low=10.0, clip_high=10.0, kl_coefficient=0.001, aggregate="output")
+
+
+def tiny_model(seed: int = 0, *, tied: bool = True) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=tied,
+            initializer_range=0.2,
+            attn_implementation="eager",
+        )
+    )
+
+
+def policy_of(model: LlamaForCausalLM) -> SimpleNamespace:
+    return SimpleNamespace(model=model, decoder=make_decoder(model))
+
+
+def learner_of(model: LlamaForCausalLM, **settings: Any) -> Learner:
+    return Learner(policy_of(model), **{"learning_rate": 1e-3, "tokens_per_chunk": 64, **settings})
+
+
+def plain_logprobs(model: LlamaForCausalLM, prompt: Sequence[int], completion: Sequence[int]) -> Tensor:
+    ids = torch.tensor([[*prompt, *completion]])
+    logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / TEMPERATURE
+    return logits.log_softmax(-1)[torch.arange(len(completion)), torch.tensor(completion)]
+
+
+def sequences(count: int = 24, seed: int = 0) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Groups of four completions a prompt; lengths from 1 to 40 tokens."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(low: int, high: int) -> tuple[int, ...]:
+        length = int(torch.randint(low, high, (1,), generator=generator))
+        return tuple(torch.randint(0, VOCAB, (length,), generator=generator).tolist())
+
+    prompts = [some(1, 12) for _ in range((count + 3) // 4)]
+    return [(prompts[i // 4], some(1, 41)) for i in range(count)]
+
+
+def outputs_of(model: LlamaForCausalLM, *, reference: bool, drift: float = 0.3) -> list[TrainingOutput]:
+    """Every third group has equal rewards; old log-probs lie off the policy's, so that some tokens clip."""
+    pairs = sequences()
+    generator = torch.Generator().manual_seed(1)
+    outputs = []
+    for group in range(0, len(pairs), 4):
+        spread = 0.0 if group % 12 == 8 else 1.0
+        advantages = group_advantages(
+            [spread * total for total in (0.0, 1.0, 2.0, 1.0)], scale="std", ddof=0, epsilon=1e-4
+        )
+        for (prompt, completion), advantage in zip(pairs[group : group + 4], advantages, strict=True):
+            with torch.no_grad():
+                now = plain_logprobs(model, prompt, completion)
+            noise = torch.randn(2, len(completion), generator=generator) * drift
+            assert advantage is not None
+            outputs.append(
+                TrainingOutput(
+                    prompt, completion, advantage, now + noise[0], now + noise[1] if reference else None
+                )
+            )
+    return outputs
+
+
+def counts(outputs: Sequence[TrainingOutput]) -> dict[str, int]:
+    return {"n_outputs": len(outputs), "n_tokens": sum(len(output.token_ids) for output in outputs)}
+
+
+def plain_gradient(model: LlamaForCausalLM, outputs: Sequence[TrainingOutput], loss: GRPOLoss) -> float:
+    """Leave the whole minibatch's gradient in the model, written from the formula; returns the loss."""
+    per_output = []
+    for output in outputs:
+        new = plain_logprobs(model, output.prompt_ids, output.token_ids)
+        ratio = (new - output.old_logprobs).exp()
+        clipped = ratio.clamp(1 - loss.clip_low, 1 + loss.clip_high)
+        token_loss = -torch.minimum(ratio * output.advantage, clipped * output.advantage)
+        if output.reference_logprobs is not None:
+            log_ratio = output.reference_logprobs - new
+            token_loss = token_loss + loss.kl_coefficient * (log_ratio.exp() - log_ratio - 1)
+        per_output.append(token_loss)
+    if loss.aggregate == "token":
+        total = torch.cat(per_output).mean()
+    else:
+        total = torch.stack([token_loss.mean() for token_loss in per_output]).mean()
+    model.zero_grad()
+    total.backward()
+    return total.item()
+
+
+def gradients(learner: Learner, outputs: Sequence[TrainingOutput], loss: GRPOLoss) -> dict[str, Tensor]:
+    learner._accumulate(outputs, loss, TEMPERATURE, **counts(outputs))
+    return take_gradients(learner.policy.model)
+
+
+def take_gradients(model: torch.nn.Module) -> dict[str, Tensor]:
+    taken = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return taken
+
+
+def assert_close(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=tolerance)
+
+
+def weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def test_packed_logprobs_equal_one_by_one() -> None:
+    model = tiny_model()
+    pairs = sequences()
+    packed = learner_of(model).logprobs(pairs, TEMPERATURE)
+    assert [len(logprobs) for logprobs in packed] == [len(completion) for _, completion in pairs]
+    for (prompt, completion), logprobs in zip(pairs, packed, strict=True):
+        assert logprobs.dtype == torch.float32
+        assert not logprobs.requires_grad
+        torch.testing.assert_close(
+            logprobs, plain_logprobs(model, prompt, completion).detach(), rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("loss", [MODERN, PAPER], ids=["modern", "paper"])
+def test_packed_update_equals_the_plain_one(loss: GRPOLoss, tied: bool) -> None:
+    model = tiny_model(tied=tied)
+    plain = copy.deepcopy(model)
+    outputs = outputs_of(model, reference=loss.kl_coefficient > 0)
+
+    value = plain_gradient(plain, outputs, loss)
+    assert_close(gradients(learner_of(model), outputs, loss), take_gradients(plain), 1e-6)
+
+    plain_gradient(plain, outputs, loss)
+    norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+    torch.optim.AdamW(plain.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, eps=1e-6).step()
+    metrics = learner_of(model, weight_decay=0.1, adam_epsilon=1e-6).update(
+        outputs, loss, TEMPERATURE, **counts(outputs)
+    )
+    assert metrics["loss"] == pytest.approx(value, abs=1e-6)
+    assert metrics["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    assert_close(weights(model), weights(plain), 1e-6)
+
+
+@pytest.mark.parametrize("loss", [MODERN, PAPER], ids=["modern", "paper"])
+def test_chunk_budgets_give_the_same_update(loss: GRPOLoss) -> None:
+    base = tiny_model()
+    outputs = outputs_of(base, reference=loss.kl_coefficient > 0)
+    results = []
+    for budget in (1, 64, 256, 10**9):  # 1: every output alone
+        model = copy.deepcopy(base)
+        learner = learner_of(model, tokens_per_chunk=budget, logprob_chunk=1 + budget % 7, adam_epsilon=1e-6)
+        gradient = gradients(learner, outputs, loss)
+        metrics = learner.update(outputs, loss, TEMPERATURE, **counts(outputs))
+        results.append((metrics.pop("chunks"), gradient, weights(model), metrics))
+    assert results[0][0] == len(outputs)
+    assert results[0][0] > results[1][0] > results[2][0] > results[3][0] == 1
+    for _, gradient, after, metrics in results[1:]:
+        assert_close(gradient, results[0][1], 1e-6)
+        assert_close(after, results[0][2], 1e-6)
+        assert metrics == pytest.approx(results[0][3], abs=1e-5, rel=1e-5)
+
+
+@pytest.mark.parametrize("aggregate", ["token", "output"])
+def test_dropping_groups_without_spread_changes_nothing_when_the_counts_include_them(aggregate: Any) -> None:
+    base = tiny_model()
+    loss = dataclasses.replace(MODERN, aggregate=aggregate)
+    outputs = outputs_of(base, reference=False)
+    kept = [output for output in outputs if output.advantage != 0.0]
+    assert 0 < len(kept) < len(outputs)
+    results = []
+    for chosen in (outputs, kept):
+        model = copy.deepcopy(base)
+        learner = learner_of(model, adam_epsilon=1e-6)
+        learner._accumulate(chosen, loss, TEMPERATURE, **counts(outputs))
+        gradient = take_gradients(model)
+        metrics = learner.update(chosen, loss, TEMPERATURE, **counts(outputs))
+        results.append((gradient, weights(model), metrics["loss"]))
+    assert_close(results[0][0], results[1][0], 1e-6)
+    assert_close(results[0][1], results[1][1], 1e-6)
+    assert results[0][2] == pytest.approx(results[1][2], abs=1e-6)
+
+    learner._accumulate(
+        kept, loss, TEMPERATURE, **counts(kept)
+    )  # the test can fail: other counts, other loss
+    with pytest.raises(AssertionError):
+        assert_close(take_gradients(model), results[0][0], 1e-6)
+
+
+def test_dropping_every_group_still_makes_the_step_momentum_asks_for() -> None:
+    base = tiny_model()
+    first = outputs_of(base, reference=False)
+    dead = [dataclasses.replace(output, advantage=0.0) for output in first]
+    after = []
+    for second in (dead, []):
+        model = copy.deepcopy(base)
+        learner = learner_of(model)
+        learner.update(first, MODERN, TEMPERATURE, **counts(first))
+        before = weights(model)
+        metrics = learner.update(second, MODERN, TEMPERATURE, **counts(dead))
+        assert metrics["loss"] == metrics["grad_norm"] == 0.0
+        assert ("entropy" in metrics) is bool(second)
+        after.append(weights(model))
+        assert any((after[-1][name] != before[name]).any() for name in before)
+    assert all(torch.equal(after[0][name], after[1][name]) for name in after[0])
+
+
+def test_prompt_positions_have_no_gradient_from_the_loss() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=True)
+    policy = policy_of(model)
+    seen: list[tuple[Tensor, list[int]]] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(decoder, name)
+
+        def packed_hidden(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+            hidden = decoder.packed_hidden(tokens, lengths)
+            hidden.retain_grad()
+            seen.append((hidden, tokens.tolist()))
+            return hidden
+
+    decoder = policy.decoder
+    policy.decoder = Watched()
+    learner = Learner(policy, learning_rate=1e-3, tokens_per_chunk=10**9)
+    learner._accumulate(outputs, PAPER, TEMPERATURE, **counts(outputs))
+    ((hidden, tokens),) = seen
+    assert hidden.grad is not None
+    moved = hidden.grad.abs().sum(-1) > 0
+    (chunk,) = pack([(o.prompt_ids, o.token_ids) for o in outputs], 10**9, decoder.device)
+    expected: list[bool] = []
+    for output in (outputs[i] for i in chunk.indices):
+        expected += [False] * (len(output.prompt_ids) - 1) + [True] * len(output.token_ids)
+    assert len(tokens) == len(expected)
+    assert moved.tolist() == expected
+
+
+def _fed(output: TrainingOutput) -> int:
+    return len(output.prompt_ids) + len(output.token_ids) - 1
+
+
+def test_loss_targets_on_prompt_positions_change_nothing() -> None:
+    """Hidden states here do not depend on the tokens: prompt ids could act as targets only, and do not."""
+    outputs = outputs_of(tiny_model(), reference=True)
+    others = [
+        dataclasses.replace(o, prompt_ids=tuple((t + 7) % VOCAB for t in o.prompt_ids)) for o in outputs
+    ]
+    shifted = [dataclasses.replace(o, token_ids=tuple((t + 7) % VOCAB for t in o.token_ids)) for o in outputs]
+    torch.manual_seed(0)
+    model = torch.nn.Linear(8, VOCAB, bias=False)
+    table = torch.randn(1000, 8)
+    decoder = SimpleNamespace(
+        packed_hidden=lambda tokens, _: table[: len(tokens)],
+        head_weight=model.weight,
+        device=torch.device("cpu"),
+        softcap=None,
+    )
+    policy: Any = SimpleNamespace(model=model, decoder=decoder)
+    learner = Learner(policy, learning_rate=1e-3, tokens_per_chunk=200)
+    plain, same, different = (gradients(learner, chosen, PAPER) for chosen in (outputs, others, shifted))
+    assert torch.equal(plain["weight"], same["weight"])
+    assert not torch.allclose(plain["weight"], different["weight"])
+
+
+def test_metrics_are_means_over_the_trained_tokens() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=True)[:8]
+    entropy, ratio, k3, mismatch = [], [], [], []
+    with torch.no_grad():
+        for output in outputs:
+            ids = torch.tensor([[*output.prompt_ids, *output.token_ids]])
+            logits = model(input_ids=ids).logits[0, len(output.prompt_ids) - 1 : -1] / TEMPERATURE
+            entropy.append(torch.distributions.Categorical(logits=logits).entropy())
+            new = plain_logprobs(model, output.prompt_ids, output.token_ids)
+            mismatch.append((new - output.old_logprobs).abs())
+            ratio.append((new - output.old_logprobs).exp())
+            assert output.reference_logprobs is not None
+            log_ratio = output.reference_logprobs - new
+            k3.append(log_ratio.exp() - log_ratio - 1)
+    metrics = learner_of(model, tokens_per_chunk=50).update(outputs, PAPER, TEMPERATURE, **counts(outputs))
+    assert metrics["chunks"] > 1
+    for name, tensors in (("entropy", entropy), ("ratio", ratio), ("kl", k3)):
+        assert metrics[name] == pytest.approx(torch.cat(tensors).mean().item(), rel=1e-4), name
+    assert metrics["sampler_mismatch_mean"] == pytest.approx(torch.cat(mismatch).mean().item(), rel=1e-4)
+    assert metrics["sampler_mismatch_max"] == pytest.approx(torch.cat(mismatch).max().item(), rel=1e-4)
+    assert metrics["ratio_max"] == pytest.approx(torch.cat(ratio).max().item(), rel=1e-4)
+    assert metrics["trained_outputs"] == 8
+    assert metrics["trained_tokens"] == sum(len(output.token_ids) for output in outputs)
+    assert metrics["fed_tokens"] == sum(_fed(output) for output in outputs)
+
+
+def test_the_gradient_is_clipped_by_its_global_norm() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=False)
+    learner = learner_of(model, max_grad_norm=1e-3, betas=(0.5, 0.5))
+    plain = gradients(learner, outputs, MODERN)
+    norm = torch.cat([gradient.flatten() for gradient in plain.values()]).norm().item()
+    metrics = learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
+    assert metrics["grad_norm"] == pytest.approx(norm, rel=1e-5)
+    for name, parameter in model.named_parameters():
+        moment = learner._optimizer.state[parameter]["exp_avg"]
+        torch.testing.assert_close(moment, 0.5 * plain[name] * 1e-3 / norm, rtol=1e-3, atol=1e-9)
+
+
+def test_learning_rate_of_an_update_overrides_the_learners() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=False)
+    learner = learner_of(model, learning_rate=1e-3)
+    before = weights(model)
+    assert (
+        learner.update(outputs, MODERN, TEMPERATURE, learning_rate=0.0, **counts(outputs))["learning_rate"]
+        == 0
+    )
+    assert all(torch.equal(before[name], after) for name, after in weights(model).items())
+    assert learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))["learning_rate"] == 1e-3
+    assert not all(torch.equal(before[name], after) for name, after in weights(model).items())
+
+
+def test_sixteen_updates_of_one_rollout_keep_old_and_reference_logprobs() -> None:
+    """Paper preset: group advantages before the split of outputs, 16 updates, a single inner epoch."""
+    model = tiny_model()
+    learner = learner_of(model, learning_rate=3e-3)
+    reference = learner_of(tiny_model(seed=1))
+    pairs = sequences(count=32)
+    old = learner.logprobs(pairs, TEMPERATURE)
+    ref = reference.logprobs(pairs, TEMPERATURE)
+    advantages: list[float | None] = []
+    for group in range(0, 32, 4):
+        totals = [float(len(completion) % 3) for _, completion in pairs[group : group + 4]]
+        advantages += group_advantages(totals, scale="std", ddof=0, epsilon=1e-4)
+    outputs = [
+        TrainingOutput(prompt, completion, advantage or 0.0, old[i], ref[i])
+        for i, ((prompt, completion), advantage) in enumerate(zip(pairs, advantages, strict=True))
+    ]
+    kept_old, kept_ref = [t.clone() for t in old], [t.clone() for t in ref]
+
+    order = [(7 * i) % 32 for i in range(32)]  # outputs, not groups, are split
+    history = []
+    for update in range(16):
+        minibatch = [outputs[i] for i in order[2 * update : 2 * update + 2]]
+        history.append(learner.update(minibatch, PAPER, TEMPERATURE, **counts(minibatch)))
+
+    assert all(torch.equal(a, b) for a, b in zip(kept_old, old, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(kept_ref, ref, strict=True))
+    assert history[0]["sampler_mismatch_max"] < 1e-5
+    assert history[0]["ratio"] == pytest.approx(1.0, abs=1e-5)
+    # the ratio of the last updates is against the policy that sampled, which is by now 15 updates old
+    last = [outputs[i] for i in order[30:]]
+    assert history[-1]["sampler_mismatch_mean"] > 1e-2
+    assert all(m["clip_low"] == 0.0 for m in history)
+    now = torch.cat(learner.logprobs([(o.prompt_ids, o.token_ids) for o in last], TEMPERATURE))
+    assert (now - torch.cat([o.old_logprobs for o in last])).abs().mean().item() > 1e-2
+
+
+def test_loading_continues_bit_by_bit(tmp_path: Path) -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=True)
+    straight, early = copy.deepcopy(model), copy.deepcopy(model)
+    settings = {"weight_decay": 0.01, "learning_rate": 1e-3}
+
+    learner = learner_of(straight, **settings)
+    for _ in range(3):
+        learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
+    learner.save(tmp_path)
+    expected = (tmp_path / "optimizer.safetensors").read_bytes()
+
+    learner = learner_of(early, **settings)
+    learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
+    learner.save(tmp_path)
+    early.save_pretrained(tmp_path)
+    resumed = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
+    learner = learner_of(resumed, **settings)
+    learner.load(tmp_path)
+    for _ in range(2):
+        learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
+    learner.save(tmp_path)
+
+    assert (tmp_path / "optimizer.safetensors").read_bytes() == expected
+    final = weights(resumed)
+    assert all(torch.equal(tensor, final[name]) for name, tensor in weights(straight).items())
+
+
+def test_a_fresh_optimizer_is_saved_and_loaded_too(tmp_path: Path) -> None:
+    model = tiny_model()
+    learner_of(model).save(tmp_path)
+    outputs = outputs_of(model, reference=False)
+    learner = learner_of(model)
+    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
+    learner.load(tmp_path)
+    assert not learner._optimizer.state
+
+
+def test_state_of_another_model_or_a_broken_file_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=False)
+    learner = learner_of(model)
+    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
+    learner.save(tmp_path)
+    state = (tmp_path / "optimizer.safetensors").read_bytes()
+
+    untied = learner_of(tiny_model(tied=False))
+    with pytest.raises(UserError, match=r"only the model has 'exp_avg/lm_head.weight'"):
+        untied.load(tmp_path)
+    assert not untied._optimizer.state
+    with pytest.raises(EnvironmentFailure, match="missing or broken"):
+        learner.load(tmp_path / "nowhere")
+    (tmp_path / "optimizer.safetensors").write_bytes(state[: len(state) // 2])
+    with pytest.raises(EnvironmentFailure, match=r"optimizer\.safetensors"):
+        learner.load(tmp_path)
+    learner.save(tmp_path)
+    assert (tmp_path / "optimizer.safetensors").read_bytes() == state
+    with pytest.raises(EnvironmentFailure, match="cannot be written"):
+        learner.save(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        (float("nan"), r"the loss of chunk 1 of 1 is nan"),
+        # An overflowing ratio is clipped, so the loss is finite, but its gradient is 0 * inf.
+        (-200.0, r"the gradient norm is nan \(first in model"),
+    ],
+)
+def test_an_update_that_is_not_finite_is_refused_and_changes_nothing(
+    old: float, message: str, tmp_path: Path
+) -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=False)
+    learner = learner_of(model, tokens_per_chunk=10**9)
+    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
+    learner.save(tmp_path)
+    before, state = weights(model), (tmp_path / "optimizer.safetensors").read_bytes()
+
+    where = 2  # the best of its group: advantage above 0
+    assert outputs[where].advantage > 0
+    spoilt = dataclasses.replace(
+        outputs[where], old_logprobs=torch.full_like(outputs[where].old_logprobs, old)
+    )
+    broken = [*outputs[:where], spoilt, *outputs[where + 1 :]]
+    with pytest.raises(AhaError, match=message) as caught:
+        learner.update(broken, MODERN, TEMPERATURE, **counts(broken))
+    assert "ratio_max" in str(caught.value)
+    assert "learning rate" in str(caught.value)
+
+    learner.save(tmp_path)
+    assert all(torch.equal(before[name], after) for name, after in weights(model).items())
+    assert (tmp_path / "optimizer.safetensors").read_bytes() == state
+    assert all(p.grad is None for p in model.parameters())  # nothing is left over for the next update
+
+
+def test_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    base = tiny_model()
+    outputs = outputs_of(base, reference=True)
+    results = []
+    for _ in range(2):
+        model = copy.deepcopy(base)
+        learner = learner_of(model)
+        metrics = [learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs)) for _ in range(3)]
+        learner.save(tmp_path)
+        results.append((metrics, weights(model), (tmp_path / "optimizer.safetensors").read_bytes()))
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(results[0][1][name], results[1][1][name]) for name in results[0][1])
+    assert results[0][2] == results[1][2]
+
+
+def test_the_caller_hears_of_every_chunk() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=False)
+    heard: list[tuple[int, int]] = []
+    learner = learner_of(model)
+    metrics = learner.update(
+        outputs, MODERN, TEMPERATURE, on_chunk=lambda done, of: heard.append((done, of)), **counts(outputs)
+    )
+    chunks = int(metrics["chunks"])
+    assert heard == [(done, chunks) for done in range(1, chunks + 1)]
+
+
+def test_dropout_is_off_so_that_sampler_and_learner_see_one_policy() -> None:
+    model = tiny_model().train()
+    learner_of(model)
+    assert not any(module.training for module in model.modules())
+
+
+def test_counts_that_miss_outputs_are_refused() -> None:
+    model = tiny_model()
+    outputs = outputs_of(model, reference=True)
+    learner = learner_of(model)
+    right = counts(outputs)
+    for wrong in ({"n_outputs": len(outputs) - 1}, {"n_tokens": right["n_tokens"] - 1}):
+        with pytest.raises(ValueError, match="must be at least 1 and count"):
+            learner.update(outputs, MODERN, TEMPERATURE, **{**right, **wrong})
+    with pytest.raises(ValueError, match="must be at least 1"):
+        learner.update([], MODERN, TEMPERATURE, n_outputs=0, n_tokens=0)
+    mixed = [dataclasses.replace(outputs[0], reference_logprobs=None), *outputs[1:]]
+    with pytest.raises(ValueError, match="all outputs or none"):
+        learner.update(mixed, MODERN, TEMPERATURE, **right)
+
+
+def test_master_weights_must_be_fp32() -> None:
+    with pytest.raises(ValueError, match="float32"):
+        learner_of(tiny_model().to(torch.bfloat16))
+
+
+def test_outputs_whose_parts_do_not_fit_are_refused() -> None:
+    logprobs = torch.zeros(2)
+    with pytest.raises(ValueError, match="at least one"):
+        TrainingOutput((), (1, 2), 0.0, logprobs, None)
+    with pytest.raises(ValueError, match="old log-probs"):
+        TrainingOutput((1,), (1, 2, 3), 0.0, logprobs, None)
+    with pytest.raises(ValueError, match="reference log-probs"):
+        TrainingOutput((1,), (1, 2), 0.0, logprobs, torch.zeros(3))
+    with pytest.raises(ValueError, match="finite"):
+        TrainingOutput((1,), (1, 2), float("nan"), logprobs, None)
