@@ -1,0 +1,178 @@
+"""Prompts from files: JSON Lines (plain or gzipped) and Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from array import array
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from ahalab.errors import EnvironmentFailure, UserError
+from ahalab.prompts.mapping import BadRow
+from ahalab.prompts.table import HEAD_ROWS, RowTable
+from ahalab.validation import nearest
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+
+
+def open_table(path: Path, where: str) -> RowTable:
+    """The table in a file, by its ending. Raises UserError for a missing, empty, broken or unknown one."""
+    if not path.is_file():
+        raise UserError(f"{where}: {_missing(path)}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{where}: {path} is empty; expected one question a row")
+    try:
+        if path.name.endswith(".parquet"):
+            return ParquetTable(path)
+        if path.name.endswith((".jsonl", ".jsonl.gz")):
+            return JsonlTable(path)
+    except PermissionError:
+        raise UserError(f"{where}: {path} may not be read by this user; change its permissions") from None
+    raise UserError(
+        f"{where}: {path} is no file of a known kind; expected one ending in {', '.join(SUFFIXES)}"
+    )
+
+
+class JsonlTable:
+    """One JSON object a line, UTF-8. Keeps the byte offsets of the lines (8 bytes each), never the rows.
+
+    Blank lines are no rows. A gzipped file is unpacked once into an unnamed temporary file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.label = str(path)
+        self._file: IO[bytes] = _unpacked(path) if path.name.endswith(".gz") else path.open("rb")
+        self._starts = array("Q")
+        self._ends = array("Q")
+        self._numbers = array("Q")
+        offset = 0
+        for number, line in enumerate(self._file, start=1):
+            if line.strip():
+                self._starts.append(offset)
+                self._ends.append(offset + len(line))
+                self._numbers.append(number)
+            offset += len(line)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __del__(self) -> None:
+        if file := self.__dict__.get("_file"):
+            file.close()
+
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(column for row in self.head() for column in row))
+
+    def head(self) -> list[dict[str, Any]]:
+        return list(islice(self._readable(), HEAD_ROWS))
+
+    def select(self, columns: Sequence[str]) -> None:
+        """Nothing to do: a line is parsed whole."""
+
+    def row(self, index: int) -> dict[str, Any]:
+        start, end = self._starts[index], self._ends[index]
+        # pread leaves the file's position alone: safe between threads.
+        line = os.pread(self._file.fileno(), end - start, start)
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            raise BadRow("not UTF-8", None, "it has other bytes", "a line of UTF-8 text") from None
+        except (json.JSONDecodeError, RecursionError) as error:
+            detail = (
+                f"{error.msg} at character {error.colno}"
+                if isinstance(error, ValueError)
+                else "it nests too deep"
+            )
+            raise BadRow("not JSON", None, f"it is not JSON: {detail}", "one JSON object a line") from None
+        if not isinstance(row, dict):
+            raise BadRow("not an object", None, f"it is a {type(row).__name__}", "one JSON object a line")
+        return row
+
+    def number(self, index: int) -> int:
+        return self._numbers[index]
+
+    def _readable(self) -> Any:
+        for index in range(len(self)):
+            try:
+                yield self.row(index)
+            except BadRow:
+                continue
+
+
+class ParquetTable:
+    """A Parquet file. Keeps the selected columns in Arrow's compact form once rows are read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise UserError(f"{path}: reading Parquet needs pyarrow: pip install 'ahalab[hub]'") from None
+        self.label = str(path)
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path} is not a readable Parquet file: {error}") from None
+        self._data: Any = None
+        self._broken = pyarrow.ArrowException
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def columns(self) -> list[str]:
+        return list(self._file.schema_arrow.names)
+
+    def head(self) -> list[dict[str, Any]]:
+        batch = next(self._file.iter_batches(batch_size=HEAD_ROWS), None)
+        return [] if batch is None else list(batch.to_pylist())
+
+    def select(self, columns: Sequence[str]) -> None:
+        try:
+            self._data = self._file.read(columns=list(columns))
+        except (self._broken, OSError) as error:
+            raise UserError(f"{self.label} is damaged: {error}; fetch or write the file again") from None
+
+    def row(self, index: int) -> dict[str, Any]:
+        if self._data is None:
+            self.select(self.columns())
+        return {name: self._data.column(name)[index].as_py() for name in self._data.column_names}
+
+    def number(self, index: int) -> int:
+        return index + 1
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    target = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the table)
+    try:
+        with gzip.open(path, "rb") as packed:
+            shutil.copyfileobj(packed, target)
+        target.flush()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        target.close()
+        raise UserError(f"{path} is not a whole gzip file: {error}; fetch or write the file again") from None
+    except OSError as error:
+        target.close()
+        raise EnvironmentFailure(
+            f"unpacking {path} into {tempfile.gettempdir()} failed: {error.strerror}; "
+            "free some space there, or set TMPDIR to a folder with more, and run the same command"
+        ) from None
+    target.seek(0)
+    return target
+
+
+def _missing(path: Path) -> str:
+    path = path.absolute()
+    if path.is_dir():
+        return f"{path} is a folder; expected a file ending in {', '.join(SUFFIXES)}"
+    if not path.parent.is_dir():
+        return f"{path} does not exist, nor does the folder {path.parent}"
+    there = [one.name for one in path.parent.iterdir() if one.name.endswith(SUFFIXES)]
+    near = nearest(path.name, there)
+    return f"{path} does not exist" + (f"; the nearest file there is {near}" if near else "")

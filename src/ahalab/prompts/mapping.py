@@ -1,0 +1,260 @@
+"""From a row of somebody's table to a prompt: which column is what, and what is wrong with a bad row."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ahalab.errors import UserError
+from ahalab.prompts.source import detect_language, jsonable
+from ahalab.records import Language
+from ahalab.validation import StrictModel, suggestion, told
+
+Verifier = Literal["math", "exact", "choice", "none"]
+VERIFIER_OF_DOMAIN: dict[str, Verifier] = {"math": "math", "choice": "choice"}
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+class BadRow(Exception):
+    """A row that no prompt can be made of. `reason` is a stable identifier: bad rows are counted by it."""
+
+    def __init__(self, reason: str, column: str | None, found: str, expected: str) -> None:
+        super().__init__(f"{reason}: {found}")
+        self.reason, self.column, self.found, self.expected = reason, column, found, expected
+
+
+class ColumnMapping(StrictModel):
+    """What a recipe says about a table's columns. Everything left out is recognised or detected."""
+
+    question: str | None = Field(None, min_length=1, description="Column of the question")
+    answer: str | None = Field(None, min_length=1, description="Column of the gold answer")
+    answer_after: str | None = Field(
+        None, min_length=1, description="Take what follows the last such marker in the answer (GSM8K: '####')"
+    )
+    strip_thousands: bool | None = Field(
+        None, description="Read the gold answer 1,450 as 1450 (default: only for GSM8K)"
+    )
+    domain: str | None = Field(
+        None, min_length=1, description="Domain of all rows, such as math, logic, choice, general"
+    )
+    verifier: Verifier | None = Field(
+        None,
+        description="How answers are graded (default: math and choice by their domain, others exact)",
+    )
+    language: Language | None = Field(
+        None,
+        description="Language of all rows (default: zh where the question has any Han character, else en)",
+    )
+    language_column: str | None = Field(None, min_length=1, description="Column of each row's language")
+    level_column: str | None = Field(None, min_length=1, description="Column of the difficulty, 1 upwards")
+    extra: dict[str, str] = Field(
+        {},
+        description="For the verifier: name in the prompt's extra data -> column, such as options: choices",
+    )
+
+    @model_validator(mode="after")
+    def _one_language(self) -> Self:
+        if self.language and self.language_column:
+            raise told("give either `language` or `language_column`, not both")
+        return self
+
+
+@dataclass(frozen=True)
+class RowFields:
+    """A row as read: what a prompt needs, before it has an id."""
+
+    question: str
+    answer: str | None
+    language: Language
+    level: int | None
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowMapping:
+    """A `ColumnMapping` with nothing left open, for one table."""
+
+    question: str
+    answer: str | None
+    answer_after: str | None
+    strip_thousands: bool
+    domain: str
+    verifier: Verifier
+    language: Language | None
+    language_column: str | None
+    level_column: str | None
+    extra: Mapping[str, str]
+    recognised: str | None
+    """The known data set whose columns these are."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Recipe key -> column, for every column that is read."""
+        named = {
+            "question": self.question,
+            "answer": self.answer,
+            "language_column": self.language_column,
+            "level_column": self.level_column,
+            **{f"extra.{name}": column for name, column in self.extra.items()},
+        }
+        return {key: column for key, column in named.items() if column is not None}
+
+    def read(self, row: Mapping[str, Any]) -> RowFields:
+        """The fields of `row`. Raises BadRow."""
+        question = _text(row, self.question, "question")
+        return RowFields(
+            question=question,
+            answer=None if self.answer is None else self._gold(row, self.answer),
+            language=self._language(row, question),
+            level=None if self.level_column is None else _level(row, self.level_column),
+            extra={name: jsonable(_present(row, column, name)) for name, column in self.extra.items()},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The mapping as the resolved recipe states it; `language` "detected" where no key decides it."""
+        stated = {name: value for name, value in self.__dict__.items() if value not in (None, {}, False)}
+        return stated if self.language_column else {"language": "detected", **stated}
+
+    def _gold(self, row: Mapping[str, Any], column: str) -> str:
+        answer = _text(row, column, "answer")
+        if self.answer_after is not None:
+            _, marker, answer = answer.rpartition(self.answer_after)
+            answer = answer.strip()
+            if not marker or not answer:
+                found = "it has no such marker" if not marker else "nothing follows the marker"
+                raise BadRow(
+                    "marker missing" if not marker else "no answer",
+                    column,
+                    found,
+                    f"a gold answer after {self.answer_after!r}",
+                )
+        return answer.replace(",", "") if self.strip_thousands and _THOUSANDS.fullmatch(answer) else answer
+
+    def _language(self, row: Mapping[str, Any], question: str) -> Language:
+        if self.language_column is None:
+            return self.language or detect_language(question)
+        given = _text(row, self.language_column, "language").lower()
+        known: dict[str, Language] = {"en": "en", "english": "en", "zh": "zh", "chinese": "zh"}
+        # zh-CN, en_US and the like name a region after the language.
+        language = known.get(re.split(r"[-_]", given)[0])
+        if language is None:
+            raise BadRow("unknown language", self.language_column, f"it is {given!r}", "en or zh")
+        return language
+
+
+GSM8K_MARKER = "#### "
+_KNOWN: dict[str, dict[str, Any]] = {
+    "GSM8K (question, answer ending in '#### N')": {
+        "columns": ("question", "answer"),
+        "answer_after": "####",
+        "strip_thousands": True,
+        "domain": "math",
+    },
+    "MATH-500, AIME and alike (problem, answer)": {"columns": ("problem", "answer"), "domain": "math"},
+    "plain questions and answers (question, answer)": {
+        "columns": ("question", "answer"),
+        "domain": "general",
+    },
+}
+
+
+def resolve(
+    given: ColumnMapping, columns: Sequence[str], head: Sequence[Mapping[str, Any]], table: str, where: str
+) -> RowMapping:
+    """`given` completed for a table with these columns, from its first rows (`head`).
+
+    Known data sets are recognised by their columns and markers; what the recipe says goes before that.
+    Raises UserError naming a column that is not there and the nearest, or asking for what cannot be told.
+    """
+    name, known = _recognise(given, columns, head)
+    question = given.question or known.get("question")
+    domain = given.domain or known.get("domain", "general")
+    verifier = given.verifier or VERIFIER_OF_DOMAIN.get(domain, "exact")
+    # Where nothing is graded, a gold answer that nobody asked for is nothing a row must have.
+    answer = given.answer or (None if verifier == "none" else known.get("answer"))
+    for key, column in (("question", question), ("answer", answer)):
+        if column is None and (key == "question" or verifier != "none"):
+            raise UserError(
+                f"{where}: cannot tell which column of {table} is the {key}. "
+                f"Columns there: {', '.join(columns)}. Set `{key}`"
+                + ("" if key == "question" else ", or `verifier: none` where no rule can check")
+            )
+    assert question is not None
+    thousands = given.strip_thousands
+    mapping = RowMapping(
+        question=question,
+        answer=answer,
+        answer_after=given.answer_after or known.get("answer_after"),
+        strip_thousands=known.get("strip_thousands", False) if thousands is None else thousands,
+        domain=domain,
+        verifier=verifier,
+        language=given.language,
+        language_column=given.language_column,
+        level_column=given.level_column,
+        extra=given.extra,
+        recognised=name,
+    )
+    for key, column in mapping.columns.items():
+        if column not in columns:
+            raise UserError(f"{where}.{key}: {table} has no column {column!r}; {suggestion(column, columns)}")
+    return mapping
+
+
+def _recognise(
+    given: ColumnMapping, columns: Sequence[str], head: Sequence[Mapping[str, Any]]
+) -> tuple[str | None, dict[str, Any]]:
+    # AIME's own files spell the columns Problem and Answer.
+    spelled = {column.lower(): column for column in reversed(columns)}
+    for name, known in _KNOWN.items():
+        question, answer = (spelled.get(column) for column in known["columns"])
+        if question is None or answer is None:
+            continue
+        if given.question not in (None, question) or given.answer not in (None, answer):
+            continue
+        if "answer_after" in known and not any(GSM8K_MARKER in str(row.get(answer)) for row in head):
+            continue
+        return name, {**known, "question": question, "answer": answer}
+    return None, {}
+
+
+def _present(row: Mapping[str, Any], column: str, what: str) -> Any:
+    value = row.get(column)
+    if value is None:
+        found = "it is null" if column in row else "the row has no such column"
+        raise BadRow(f"no {what}", column, found, f"the {what}")
+    return value
+
+
+def _text(row: Mapping[str, Any], column: str, what: str) -> str:
+    value = _present(row, column, what)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        found = f"it is a {type(value).__name__}"
+        raise BadRow("wrong type", column, found, f"the {what} as text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRow("wrong type", column, f"it is {value}", f"the {what} as text or a finite number")
+    text = str(value).strip()
+    if not text:
+        raise BadRow(f"no {what}", column, "it is empty", f"the {what}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow(
+            "not Unicode", column, "it holds half of a surrogate pair", "valid Unicode text"
+        ) from None
+    return text
+
+
+def _level(row: Mapping[str, Any], column: str) -> int | None:
+    value = row.get(column)
+    if value is None:
+        return None
+    # MATH writes "Level 5".
+    digits = re.fullmatch(r"(?:level\s*)?(\d+)(?:\.0)?", str(value).strip(), re.IGNORECASE)
+    if digits is None or int(digits[1]) < 1:
+        raise BadRow("wrong level", column, f"it is {str(value)[:40]!r}", "a whole number, 1 or more")
+    return int(digits[1])
