@@ -48,7 +48,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_leftover(
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(*((Path, failing) if failing == "replace" else (os, failing)), fail)
+    monkeypatch.setattr(Path if failing == "replace" else os, failing, fail)
     with pytest.raises(
         EnvironmentFailure, match=r"disk full .*report\.html: nothing already written was lost"
     ):

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,6 +36,14 @@ RECIPE: dict[str, Any] = {
         "after": {"evaluate": {"from": "zero"}},
     },
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    # Only a power cut needs the sync, and no test here cuts the power.
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 def contents(folder: Path) -> dict[str, bytes]:

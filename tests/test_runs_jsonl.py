@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,14 @@ VALUES = st.recursive(
 )
 ROWS = st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=6)
 QUICK = settings(max_examples=60, deadline=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    # Only a power cut needs the sync, and no test here cuts the power.
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -59,7 +68,7 @@ def test_bytes_are_canonical(tmp_path: Path) -> None:
 
 
 def test_a_lone_surrogate_does_not_stop_a_run_and_reads_back(tmp_path: Path) -> None:
-    rows = [{"text": "cut \ud83d emoji"}, {"\udc00": ["\udfff"]}]
+    rows: list[dict[str, Any]] = [{"text": "cut \ud83d emoji"}, {"\udc00": ["\udfff"]}]
     write(tmp_path / "a", rows)
     assert list(read_jsonl(tmp_path / "a")) == rows
 
