@@ -223,7 +223,7 @@ def _find(model_class: type[BaseModel], data: object, location: Sequence[int | s
     annotation: Any = model_class
     node: Any = data
     field: FieldInfo | None = None
-    path, known = "", list(model_class.model_fields)
+    path, known = "", list(_fields(model_class))
     for depth, piece in enumerate(location):
         models = _models(annotation)
         tagged = [model for model in models if model.__name__ == piece]
@@ -234,16 +234,21 @@ def _find(model_class: type[BaseModel], data: object, location: Sequence[int | s
             annotation, path = _item(annotation), f"{path}[{piece}]"
             node = node[piece] if isinstance(node, Sequence) and piece < len(node) else None
             continue
-        known = sorted({name for model in models for name in model.model_fields})
-        holders = [model for model in models if piece in model.model_fields]
+        known = sorted({name for model in models for name in _fields(model)})
+        holders = [model for model in models if piece in _fields(model)]
         inside = isinstance(node, Mapping) and piece in node
         if not holders and not inside and (depth < len(location) - 1 or not models):
             continue  # a union branch's label
         path = f"{path}.{piece}" if path else piece
-        field = holders[0].model_fields[piece] if holders else None
+        field = _fields(holders[0])[piece] if holders else None
         annotation = field.annotation if field else _item(annotation)
         node = node[piece] if inside else None
     return _Place(path, known, field)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields by the name that a person writes: `from` is `from_` in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _flat(annotation: Any) -> Iterator[Any]:
@@ -280,7 +285,7 @@ def _literals(field: FieldInfo | None) -> list[str]:
 
 def _paths(model_class: type[BaseModel], above: str = "", seen: tuple[type, ...] = ()) -> Iterator[str]:
     """Dotted paths of every field reachable through models alone (not through lists and mappings)."""
-    for name, field in model_class.model_fields.items():
+    for name, field in _fields(model_class).items():
         yield f"{above}{name}"
         for model in _models(field.annotation):
             if model not in seen:

@@ -74,7 +74,7 @@ class Mixture:
     """Share of answered problems whose thinking checks itself."""
     second_check: float = 0.08
     """Share of checks that are done a second time in another order."""
-    direct_right: float = 0.30
+    direct_right: float = 0.20
     """Share of direct guesses that are right in the corpus; the rest are slips."""
     badly_formatted: float = 0.15
     mixed_language: float = 0.12

@@ -10,7 +10,7 @@ import random
 
 from ahalab.records import Language
 from ahalab.world import phrases
-from ahalab.world.domain import Mixture, Problem, Trace
+from ahalab.world.domain import Mixture, Problem, Trace, split_of
 
 
 class Mathematics:
@@ -66,12 +66,17 @@ class Mathematics:
         return Trace(_join(parts), str(truth if checked else guess), checked)
 
     def drill(self, rng: random.Random) -> str:
-        """Twelve single steps, or three whole chains: the operands are those that checks meet."""
-        if rng.random() < 0.3:
-            return "; ".join(
-                _steps(self.problem(rng, "en", rng.choice(self.levels)).data["terms"]) for _ in range(3)
-            )
-        return ", ".join(_single_step(rng) for _ in range(12))
+        """Worked expressions, or twelve single steps: what a check is made of, without a question or a reflection."""
+        if rng.random() < 0.4:
+            return ", ".join(_single_step(rng) for _ in range(12))
+        return " ".join(self._worked(rng) for _ in range(3))
+
+    def _worked(self, rng: random.Random) -> str:
+        while True:
+            problem = self.problem(rng, "en", rng.choice(self.levels))
+            if split_of(problem.key) == "train":
+                terms = problem.data["terms"]
+                return f"{_expression(terms)}: {_steps(terms)}. {problem.answer}."
 
 
 def _single_step(rng: random.Random) -> str:

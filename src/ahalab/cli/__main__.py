@@ -1,0 +1,5 @@
+"""`python -m ahalab.cli` is `aha`."""
+
+from ahalab.cli.main import main
+
+main()

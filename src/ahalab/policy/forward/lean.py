@@ -1,0 +1,311 @@
+"""The lean forward: Llama-like models straight from their own parameters, packed and cached.
+
+It reproduces transformers' forward for the plain forms of Llama, Mistral, Qwen2 and Qwen3 (equality tests hold
+it to 1e-5 in fp32, gradients included) and refuses everything else: see `lean_refusal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear, silu
+
+from ahalab.policy.forward.attention import decode_attention, packed_attention
+from ahalab.policy.forward.cache import SlotCache
+from ahalab.policy.forward.decoder import KVCache
+from ahalab.policy.forward.elementwise import rms_norm, rotate
+from ahalab.policy.forward.layout import Layout, plan_layout
+
+_ARCHITECTURES = {
+    f"transformers.models.{name}.modeling_{name}.{title}ForCausalLM"
+    for name, title in (("llama", "Llama"), ("mistral", "Mistral"), ("qwen2", "Qwen2"), ("qwen3", "Qwen3"))
+}
+_STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
+"""Rope types whose frequencies do not depend on the length of the sequence being read."""
+
+
+def lean_refusal(model: Any) -> str | None:
+    """Why this model must go through transformers' own forward, or None when the lean one reproduces it."""
+    kind = f"{type(model).__module__}.{type(model).__name__}"
+    if kind not in _ARCHITECTURES:
+        return f"the architecture {type(model).__name__} has no lean forward"
+    config = model.config
+    if config.hidden_act != "silu":
+        return f"the activation {config.hidden_act}"
+    if config.attention_dropout:
+        return "attention dropout"
+    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
+        return "sliding-window attention"
+    if getattr(config, "layer_types", None) is None and getattr(config, "sliding_window", None) is not None:
+        return "sliding-window attention"
+    rope = config.rope_parameters.get("rope_type", "default")
+    if rope not in _STATIC_ROPE:
+        return f"rope scaling {rope}"
+    if model.lm_head.bias is not None:
+        return "a bias on the output head"
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            return f"a hook or replaced forward on {name or 'the model'}"
+        if name.rpartition(".")[2] in _LINEARS and type(module) is not nn.Linear:
+            return f"{name} is a {type(module).__name__}, not a plain linear layer"
+    types = {parameter.dtype for parameter in model.parameters()}
+    if len(types) != 1 or not next(iter(types)).is_floating_point:
+        return f"parameters of types {', '.join(sorted(map(str, types)))}"
+    head_dim = model.model.layers[0].self_attn.head_dim
+    if _rope_table(model, 1)[0].shape[-1] != head_dim:
+        return "rotary embedding of a part of each head"
+    return None
+
+
+_LINEARS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"}
+
+
+def _rope_table(model: Any, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [length, D] from the model's own rotary embedding, scaling included."""
+    parameter = model.model.embed_tokens.weight
+    # Outside inference mode: the backward pass of the learner keeps these tensors too.
+    with torch.inference_mode(False), torch.no_grad():
+        positions = torch.arange(length, device=parameter.device)[None]
+        like = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+        cos, sin = model.model.rotary_emb(like, position_ids=positions)
+    return cos[0], sin[0]
+
+
+class _Linear(NamedTuple):
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+    def added_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        """The sum with `residual`, inside the matrix product where there is no bias."""
+        if self.bias is None:
+            return torch.addmm(residual, x, self.weight.t())
+        return residual + linear(x, self.weight, self.bias)
+
+
+class _Layer(NamedTuple):
+    """The parameters of one layer, looked up at each call so that a replaced parameter is never missed."""
+
+    norm: Tensor
+    query: _Linear
+    key: _Linear
+    value: _Linear
+    output: _Linear
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    mlp_norm: Tensor
+    gate: _Linear
+    up: _Linear
+    down: _Linear
+
+
+def _layers(model: Any) -> list[_Layer]:
+    layers = []
+    for layer in model.model.layers[: model.config.num_hidden_layers]:
+        attention, mlp = layer.self_attn, layer.mlp
+        query_norm, key_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+        query, key, value, output, gate, up, down = (
+            _Linear(module.weight, module.bias)
+            for module in (
+                attention.q_proj,
+                attention.k_proj,
+                attention.v_proj,
+                attention.o_proj,
+                mlp.gate_proj,
+                mlp.up_proj,
+                mlp.down_proj,
+            )
+        )
+        layers.append(
+            _Layer(
+                layer.input_layernorm.weight,
+                query,
+                key,
+                value,
+                output,
+                None if query_norm is None else query_norm.weight,
+                None if key_norm is None else key_norm.weight,
+                layer.post_attention_layernorm.weight,
+                gate,
+                up,
+                down,
+            )
+        )
+    return layers
+
+
+class LeanDecoder:
+    """`Decoder` for the models that `lean_refusal` lets pass. Holds no weights of its own.
+
+    Gradient checkpointing flags of the model are not looked at; dropout does not occur.
+    """
+
+    softcap: float | None = None
+    max_positions: int | None = None
+
+    def __init__(self, model: Any) -> None:
+        refusal = lean_refusal(model)
+        if refusal is not None:
+            raise ValueError(f"no lean forward: {refusal}")
+        self.model = model
+        self.description = f"lean ({model.config.model_type})"
+        attention = model.model.layers[0].self_attn
+        self._head_dim: int = attention.head_dim
+        self._kv_heads: int = model.config.num_key_value_heads
+        self._scale: float = attention.scaling
+        self._epsilon: float = model.model.norm.variance_epsilon
+        self._table: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.model.config.hidden_size)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.head_weight.shape[0])
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def head_weight(self) -> Tensor:
+        weight: Tensor = self.model.lm_head.weight
+        return weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.head_weight.device
+
+    # --- packed --------------------------------------------------------------------------------------------
+
+    def packed_hidden(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """See `Decoder`. Tokens that segments have in common at their beginning are computed once."""
+        layout = self._layout(tokens, lengths)
+        hidden = self._packed(layout, None)
+        hidden = rms_norm(hidden, self.model.model.norm.weight, self._epsilon)
+        return hidden.index_select(0, self._indices(layout.output))
+
+    def _layout(self, tokens: Tensor, lengths: Sequence[int]) -> Layout:
+        if tokens.dim() != 1 or sum(lengths) != len(tokens) or min(lengths, default=0) < 1:
+            raise ValueError(
+                f"tokens [T] and positive lengths that add up to T expected, not {tuple(tokens.shape)} and "
+                f"lengths from {min(lengths, default=0)} adding up to {sum(lengths)}"
+            )
+        # On one core a rectangle costs 60 µs a layer, forward and backward, and a token's attention 3 to 13 µs.
+        # On a GPU a launch is worth thousands of tokens.
+        overhead = 8 if self.device.type == "cpu" else 4096
+        return plan_layout(tokens.cpu().numpy(), lengths, overhead=overhead)
+
+    def _packed(self, layout: Layout, cache: tuple[SlotCache, list[int], Tensor] | None) -> Tensor:
+        """Hidden states [U, H] before the final norm; leaves keys and values in the cache where one is given."""
+        hidden = embedding(self._indices(layout.tokens), self.model.model.embed_tokens.weight)
+        cos, sin = self._rope(self._indices(layout.positions), int(layout.positions.max()) + 1)
+        gather = None if layout.gather is None else self._indices(layout.gather)
+        scatter = None if layout.scatter is None else self._indices(layout.scatter)
+        for number, layer in enumerate(_layers(self.model)):
+            normed = rms_norm(hidden, layer.norm, self._epsilon)
+            query, key, value = self._heads(normed, layer, cos, sin)
+            if cache is not None:
+                store, prompts, rows = cache
+                # [prompts, P] rows → [prompts, kv_heads, P, D]
+                store.store_prompts(number, prompts, key[rows].transpose(1, 2), value[rows].transpose(1, 2))
+            if gather is not None:
+                query, key, value = (t.index_select(0, gather) for t in (query, key, value))
+            attended = packed_attention(query, key, value, layout.rectangles, self._scale)
+            if scatter is not None:
+                attended = attended.index_select(0, scatter)
+            hidden = self._after_attention(hidden, attended, layer)
+        return hidden
+
+    # --- cached --------------------------------------------------------------------------------------------
+
+    def new_cache(self, rows: int, capacity: int) -> SlotCache:
+        return SlotCache(
+            layers=self.n_layers,
+            kv_heads=self._kv_heads,
+            head_dim=self._head_dim,
+            rows=rows,
+            capacity=capacity,
+            dtype=self.head_weight.dtype,
+            device=self.device,
+        )
+
+    @torch.inference_mode()
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], cache: KVCache, slots: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """See `Decoder`. All prompts run in one packed pass."""
+        assert isinstance(cache, SlotCache)
+        lengths = [len(prompt) for prompt in prompts]
+        tokens = torch.from_numpy(np.concatenate([np.asarray(p, dtype=np.int64) for p in prompts]))
+        layout = self._layout(tokens, lengths)
+        numbers = cache.add_prompts(lengths)
+        ends = np.cumsum(lengths)
+        # Right padding repeats each prompt's last token: finite, and masked.
+        places = np.minimum((ends - lengths)[:, None] + np.arange(max(lengths)), ends[:, None] - 1)
+        hidden = self._packed(layout, (cache, numbers, self._indices(layout.output[places])))
+        for number, where in zip(numbers, slots, strict=True):
+            if len(where):
+                cache.enter(number, where)
+        last = hidden.index_select(0, self._indices(layout.output[ends - 1]))
+        return rms_norm(last, self.model.model.norm.weight, self._epsilon)
+
+    @torch.inference_mode()
+    def decode(self, tokens: Tensor, slots: Tensor | None, cache: KVCache) -> Tensor:
+        """See `Decoder`."""
+        assert isinstance(cache, SlotCache)
+        n = tokens.shape[0]
+        step = cache.begin_step(n, slots)
+        hidden = embedding(tokens, self.model.model.embed_tokens.weight)
+        cos, sin = self._rope(step.positions, cache.capacity)
+        for number, layer in enumerate(_layers(self.model)):
+            normed = rms_norm(hidden, layer.norm, self._epsilon)
+            query, key, value = self._heads(normed, layer, cos, sin)
+            cached = cache.append(number, key, value, step)
+            query = query.mul_(self._scale).view(n * self._kv_heads, -1, self._head_dim)
+            attended = decode_attention(query, cached, step).view(n, -1)
+            hidden = self._after_attention(hidden, attended, layer)
+        return rms_norm(hidden, self.model.model.norm.weight, self._epsilon)
+
+    # --- parts ---------------------------------------------------------------------------------------------
+
+    def _heads(
+        self, normed: Tensor, layer: _Layer, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries [N, heads, D] and keys [N, kv_heads, D], and values."""
+        shape = (normed.shape[0], -1, self._head_dim)
+        query, key, value = (part(normed).view(shape) for part in (layer.query, layer.key, layer.value))
+        if layer.query_norm is not None and layer.key_norm is not None:
+            query = rms_norm(query, layer.query_norm, self._epsilon)
+            key = rms_norm(key, layer.key_norm, self._epsilon)
+        return rotate(query, cos, sin), rotate(key, cos, sin), value
+
+    def _after_attention(self, hidden: Tensor, attended: Tensor, layer: _Layer) -> Tensor:
+        hidden = layer.output.added_to(hidden, attended)
+        normed = rms_norm(hidden, layer.mlp_norm, self._epsilon)
+        return layer.down.added_to(hidden, silu(layer.gate(normed)) * layer.up(normed))
+
+    def _rope(self, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines [N, 1, D] and half-width sines [N, 1, D/2] of these positions, all below `length`."""
+        table = self._table
+        dtype = self.head_weight.dtype
+        if (
+            table is None
+            or len(table[0]) < length
+            or table[0].device != positions.device
+            or table[0].dtype != dtype
+        ):
+            length = max(length, 256, 0 if table is None else 2 * len(table[0]))
+            cos, sin = _rope_table(self.model, length)
+            table = self._table = (cos[:, None], sin[:, None, : self._head_dim // 2].contiguous())
+        return table[0].index_select(0, positions), table[1].index_select(0, positions)
+
+    def _indices(self, indices: Any) -> Tensor:
+        return torch.from_numpy(indices).to(self.device)

@@ -1,0 +1,211 @@
+"""The run report: one HTML file that needs nothing else, and the same numbers as `report.json` beside it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from ahalab.errors import UserError
+from ahalab.report.comparison import comparison_section, level_table
+from ahalab.report.facts import facts_section, settings_section, stages_section
+from ahalab.report.headline import lead, tiles
+from ahalab.report.health import health_panels, unchanging
+from ahalab.report.markup import Safe, element, join
+from ahalab.report.panels import Panel, learning_panels, level_panel
+from ahalab.report.samples import faults_section, samples_section
+from ahalab.report.summary import Summary, Training, summarise
+from ahalab.report.twin import twin_text
+from ahalab.report.wording import counted, listing, number
+from ahalab.runs.atomic import write_text
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Content security policy of the page: whatever a sample holds, nothing is loaded and no script runs."""
+TABLE_ROWS = 11
+"""Rows of the table of numbers under a figure: step 0, the last step, and nine between (our choice)."""
+
+
+def write_report(run_folder: Path, output: Path | None = None) -> Path:
+    """Write the report of a run, finished or at work, and return the page's path.
+
+    `output` defaults to `report.html` in the run folder; `report.json` (the same name, .json) is written beside it.
+    The same folder gives the same bytes. UserError when the folder is missing or the output cannot be written;
+    whatever is missing or broken inside the folder becomes a sentence in the page.
+    """
+    run_folder = Path(run_folder)
+    output = Path(output) if output is not None else run_folder / "report.html"
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{output}: the report is a web page; give it a name that ends in .html.")
+    summary = summarise(run_folder)
+    if not output.parent.is_dir():
+        raise UserError(
+            f"{output}: there is no folder {output.parent}; make it first or choose another place."
+        )
+    panels = {
+        training.stage: (learning_panels(training, summary), health_panels(training))
+        for training in summary.training
+    }
+    levels = level_panel(summary.comparisons[0]) if summary.comparisons else None
+    write_text(output, page(summary, panels, levels))
+    write_text(output.with_suffix(".json"), twin_text(summary, panels, levels))
+    return output
+
+
+def page(summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]], levels: Panel | None) -> Safe:
+    """The whole document."""
+    sections = [
+        ("result", "Result", comparison_section(summary)),
+        ("levels", "Levels", _levels_section(summary, levels)),
+        *_training_sections(summary, panels),
+        ("samples", "Samples", samples_section(summary)),
+        ("format", "Format", faults_section(summary)),
+        (
+            "run",
+            "Run facts",
+            join(stages_section(summary), facts_section(summary), settings_section(summary)),
+        ),
+    ]
+    present = [(name, label, content) for name, label, content in sections if content]
+    style = resources.files("ahalab.report").joinpath("style.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{summary.title} — ahalab run report"),
+        element("link", rel="icon", href="data:,"),
+        element("style", Safe(style)),
+    )
+    body = element(
+        "body",
+        element(
+            "main",
+            _header(summary),
+            element(
+                "nav",
+                [element("a", label, href=f"#{name}") for name, label, _ in present],
+                aria_label="Sections",
+            ),
+            [element("section", content, id=name) for name, _, content in present],
+            element(
+                "footer",
+                element(
+                    "p",
+                    "Made by ahalab from this run's own folder. A step is one policy update; the figures of step s "
+                    "describe samples drawn before update s, so step 0 is the base itself. All numbers are also in "
+                    "the file of the same name ending in .json.",
+                ),
+            ),
+        ),
+    )
+    return Safe(f"<!doctype html>\n{element('html', head, body, lang='en')}\n")
+
+
+def _header(summary: Summary) -> Safe:
+    facts = [f"base {summary.base}"]
+    facts += [f"preset {summary.preset}"] if summary.preset else []
+    facts += [f"seed {summary.seed}"] if summary.seed else []
+    return element(
+        "header",
+        element("p", "ahalab run report", class_="over"),
+        element("h1", summary.title),
+        element("p", [element("span", fact) for fact in facts], class_="under"),
+        _notices(summary),
+        tiles(summary),
+        element("p", lead(summary), class_="lead"),
+    )
+
+
+def _notices(summary: Summary) -> Safe:
+    if not summary.notices:
+        return Safe("")
+    return element("div", [element("p", notice) for notice in summary.notices], class_="note", role="note")
+
+
+def _levels_section(summary: Summary, levels: Panel | None) -> Safe:
+    if levels is None:
+        return Safe("")
+    return join(
+        element("h2", "By level of difficulty"),
+        element("p", "Held-out problems, grouped by the level their source gives them.", class_="intro"),
+        element("div", _figure(levels), level_table(summary.comparisons[0]), class_="grid"),
+    )
+
+
+def _training_sections(
+    summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]]
+) -> list[tuple[str, str, Safe]]:
+    sections = []
+    for i, training in enumerate(summary.training):
+        learning, health = panels[training.stage]
+        several = f" · {training.stage}" if len(summary.training) > 1 else ""
+        mark = f"-{i + 1}" if i else ""
+        sections.append((f"curves{mark}", f"Curves{several}", _curves_section(training, learning)))
+        if health or unchanging(training):
+            sections.append((f"health{mark}", f"Health{several}", _health_section(training, health)))
+    return sections
+
+
+def _curves_section(training: Training, panels: list[Panel]) -> Safe:
+    heading = element("h2", f"What changed over the steps of stage {training.stage}")
+    if not panels:
+        return join(
+            heading, element("p", "No step of this stage has been written yet: no curve can be drawn.")
+        )
+    intro = f"{counted(training.curves.updates, 'step', 'steps')}."
+    if training.curves.rollouts:
+        intro = (
+            f"{intro[:-1]}, from the samples drawn for training. Each dot marks step 0, the weights the stage "
+            "started from; the dotted line keeps that level in sight."
+        )
+    return join(
+        heading,
+        element("p", intro, class_="intro"),
+        element("div", [_figure(panel) for panel in panels], class_="grid"),
+    )
+
+
+def _health_section(training: Training, panels: list[Panel]) -> Safe:
+    flat = unchanging(training)
+    return join(
+        element("h2", f"Health of the training in stage {training.stage}"),
+        element("p", "Horizontal axes: policy updates made, as above.", class_="intro"),
+        element("div", [_figure(panel) for panel in panels], class_="grid three"),
+        element("p", f"The same at every step: {listing(flat)}.", class_="intro after") if flat else "",
+    )
+
+
+def _figure(panel: Panel) -> Safe:
+    key = [
+        element("li", element("i"), label, class_=f"c{colour} {style}".strip())
+        for colour, style, label in panel.key
+    ]
+    return element(
+        "figure",
+        element("h3", panel.heading),
+        element("ul", key, class_="key") if key else "",
+        panel.svg,
+        element("figcaption", [element("p", sentence) for sentence in panel.caption]),
+        _numbers(panel),
+    )
+
+
+def _numbers(panel: Panel) -> Safe:
+    """The drawn values at a few steps as a table, for readers who cannot see the drawing."""
+    if not panel.curves:
+        return Safe("")
+    steps = sorted({step for curve in panel.curves for step in curve.steps})
+    last = len(steps) - 1
+    kept = sorted({steps[round(i * last / (TABLE_ROWS - 1))] for i in range(TABLE_ROWS)})
+    values = [dict(zip(curve.steps, curve.values, strict=True)) for curve in panel.curves]
+    labels = [label for _, style, label in panel.key if style != "diamond"] or [panel.heading]
+    rows = [
+        element(
+            "tr",
+            element("th", f"{step:,}", scope="row"),
+            [element("td", number(found[step]) if step in found else "–") for found in values],
+        )
+        for step in kept
+    ]
+    head = element("tr", [element("th", name, scope="col") for name in ("step", *labels)])
+    table = element("table", element("thead", head), element("tbody", rows))
+    return element("details", element("summary", "The numbers"), element("div", table, class_="scroll"))

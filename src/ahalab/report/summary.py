@@ -1,0 +1,297 @@
+"""Everything the report says, read from a run folder into plain data; a damaged part becomes a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ahalab.analysis.curves import Curves, is_number, read_curves
+from ahalab.analysis.evaluations import Evaluation, read_figures
+from ahalab.analysis.samples import SampleScan, ShownSample, find_pair, scan_samples
+from ahalab.errors import AhaError, UserError
+from ahalab.runs.atomic import read_json
+from ahalab.runs.folder import PARTIAL, RunFolder
+from ahalab.runs.hashing import canonical_json
+from ahalab.runs.jsonl import read_jsonl
+from ahalab.runs.manifest import MANIFEST_NAME, Manifest
+from ahalab.runs.readers import METRICS_NAME, StageEntry, list_stages
+
+BASE = "base"
+"""The recipe's name for the weights a run starts from."""
+BEGINNINGS = ("stage_started", "stage_continued")
+"""Kinds of event that open an attempt at a stage."""
+MACHINE_NAME = "machine.json"
+_READ_ERRORS = (AhaError, OSError, ValueError, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """One stage as the table of stages shows it."""
+
+    name: str
+    kind: str
+    finished: bool
+    stopped: str | None
+    seconds: float | None
+    """Wall time over all attempts, from the run's events, else the sum of its timed parts; None when unknown."""
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A stage that left metrics: its curves and one pass over its samples."""
+
+    stage: str
+    source: str
+    """The stage or base it started from."""
+    curves: Curves
+    samples: SampleScan
+    time_shares: Mapping[str, float]
+    """Seconds by part of a step, from `timings.jsonl`."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What is known of a run."""
+
+    title: str
+    base: str = "unknown"
+    preset: str | None = None
+    seed: str | None = None
+    notices: list[str] = field(default_factory=list)
+    stages: list[StageFacts] = field(default_factory=list)
+    training: list[Training] = field(default_factory=list)
+    comparisons: list[list[Evaluation]] = field(default_factory=list)
+    """Evaluations of the same prompts, in the order in which their weights came to be, the base first."""
+    pair: tuple[ShownSample, ShownSample] | None = None
+    """One held-out prompt before and after training."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def before_after(self) -> tuple[Evaluation, Evaluation] | None:
+        """The first and the last weights that were evaluated on the same prompts, where they are not the same."""
+        for evaluations in self.comparisons:
+            if evaluations[0].of != evaluations[-1].of:
+                return evaluations[0], evaluations[-1]
+        return None
+
+
+def summarise(run_folder: Path, *, with_samples: bool = True) -> Summary:
+    """Read a run folder. UserError only where there is no folder: all else that is missing becomes a notice.
+
+    `with_samples=False` leaves the sample files alone: a table of figures need not read millions of rows.
+    """
+    if not run_folder.is_dir():
+        raise UserError(f"{run_folder}: no such folder. Name the folder of a run, such as runs/quickstart.")
+    summary = Summary(title=run_folder.resolve().name)
+    recipe = _read_recipe(run_folder, summary)
+    entries = _read_stages(run_folder, summary)
+    wall, ended = _read_events(run_folder, summary)
+    evaluations: list[tuple[Evaluation, StageEntry]] = []
+    for entry in entries:
+        kind, settings = _settings(recipe, entry)
+        timed = _timed_seconds(entry.path, summary)
+        stopped = entry.manifest.stopped if entry.manifest else ended.get(entry.name)
+        # A killed attempt leaves no last event, a stage of many parts times only some of them.
+        seconds = max(wall.get(entry.name, 0.0), sum(timed.values())) or None
+        summary.stages.append(StageFacts(entry.name, kind, entry.finished, stopped, seconds, settings))
+        _note_stage(entry, stopped, summary)
+        if (entry.path / METRICS_NAME).exists():
+            summary.training.append(_training(entry, settings, timed, summary, with_samples))
+        if entry.manifest and "pass@1" in entry.manifest.figures:
+            figures, levels = read_figures(entry.manifest.figures)
+            source = str(settings.get("from") or _guess_source(entry.name))
+            source = BASE if source == summary.base else source
+            evaluations.append((Evaluation(entry.name, source, figures, levels, settings), entry))
+        if entry.manifest and (kind == "rl" or not summary.environment):
+            summary.environment = entry.manifest.environment
+    summary.environment = summary.environment or _read_machine(run_folder, summary)
+    if summary.seed is None and is_number(summary.environment.get("seed")):
+        summary.seed = str(summary.environment["seed"])
+    _compare(evaluations, summary, with_samples)
+    if not summary.stages:
+        summary.notices.append("No stage has begun in this folder, so there is nothing to plot yet.")
+    return summary
+
+
+def _read_recipe(run_folder: Path, summary: Summary) -> Mapping[str, Any]:
+    try:
+        recipe = RunFolder.open(run_folder).recipe()
+    except _READ_ERRORS as error:
+        summary.notices.append(f"The recipe could not be read. {error}")
+        return {}
+    summary.title = str(recipe.get("name") or summary.title)
+    summary.base = str(recipe.get("base") or summary.base)
+    summary.seed = str(recipe["seed"]) if is_number(recipe.get("seed")) else None
+    presets = [recipe.get("preset"), *(config.get("preset") for _, config in _recipe_stages(recipe).values())]
+    summary.preset = next((str(preset) for preset in presets if isinstance(preset, str)), None)
+    return recipe
+
+
+def _recipe_stages(recipe: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Stage name to (kind, its keys): `zero: {rl: {from: base}}`."""
+    stages = recipe.get("stages")
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for name, body in stages.items() if isinstance(stages, Mapping) else ():
+        if isinstance(body, Mapping):
+            for kind, config in body.items():
+                if isinstance(config, Mapping):
+                    found.setdefault(str(name), (str(kind), config))
+    return found
+
+
+def _read_stages(run_folder: Path, summary: Summary) -> list[StageEntry]:
+    try:
+        return list_stages(run_folder)
+    except _READ_ERRORS as error:
+        text = str(error)
+        if not any(text in notice for notice in summary.notices):
+            summary.notices.append(f"The stages could not be listed as usual. {text}")
+    entries = []
+    stages = run_folder / "stages"
+    for path in sorted(stages.glob("[!.]*")) if stages.is_dir() else ():
+        if path.is_dir():
+            manifest = None
+            try:
+                manifest = Manifest.read(path) if (path / MANIFEST_NAME).exists() else None
+            except _READ_ERRORS as error:
+                summary.notices.append(f"Stage {path.name}: its manifest could not be read. {error}")
+            entries.append(StageEntry(path.name.removesuffix(PARTIAL), path, manifest))
+    return entries
+
+
+def _settings(recipe: Mapping[str, Any], entry: StageEntry) -> tuple[str, Mapping[str, Any]]:
+    kind, planned = _recipe_stages(recipe).get(entry.name, ("unknown kind", {}))
+    if entry.manifest is None:
+        return kind, planned
+    return entry.manifest.kind, {**planned, **entry.manifest.config}
+
+
+def _note_stage(entry: StageEntry, stopped: str | None, summary: Summary) -> None:
+    if stopped:
+        summary.notices.append(f"Stage {entry.name} ended early: {stopped}")
+    elif entry.manifest is None:
+        summary.notices.append(
+            f"Stage {entry.name} has not finished: its numbers are what had been written when this page was made."
+        )
+
+
+def _training(
+    entry: StageEntry,
+    settings: Mapping[str, Any],
+    timed: Mapping[str, float],
+    summary: Summary,
+    with_samples: bool,
+) -> Training:
+    curves = read_curves(entry.path)
+    samples = scan_samples(entry.path, entry.name, curves.rollouts) if with_samples else SampleScan()
+    if curves.truncated or samples.truncated:
+        summary.notices.append(
+            f"Stage {entry.name}: a half-written last line was left out (a run at work, or a killed one)."
+        )
+    if curves.trouble:
+        summary.notices.append(f"Stage {entry.name}: metrics were read only in part. {curves.trouble}")
+    if samples.trouble:
+        summary.notices.append(f"Stage {entry.name}: samples were read only in part. {samples.trouble}")
+    if not curves.rows:
+        summary.notices.append(f"Stage {entry.name}: no step has been written yet.")
+    elif curves.rollouts and not any(curve.starts_at_step_0 for curve in curves.by_name.values()):
+        summary.notices.append(
+            f"Stage {entry.name}: the row of step 0 is missing, so nothing here shows the weights it started from."
+        )
+    return Training(entry.name, str(settings.get("from") or BASE), curves, samples, timed)
+
+
+def _guess_source(stage: str) -> str:
+    """Whose weights a stage evaluated, where neither manifest nor recipe says: by the words of its name."""
+    return BASE if any(word in stage.lower() for word in ("before", "base", "step0", "step_0")) else stage
+
+
+def _compare(evaluations: list[tuple[Evaluation, StageEntry]], summary: Summary, with_samples: bool) -> None:
+    groups: dict[str, list[tuple[Evaluation, StageEntry]]] = {}
+    for evaluation, entry in evaluations:
+        config = entry.manifest.config if entry.manifest else {}
+        groups.setdefault(canonical_json(config.get("prompts")), []).append((evaluation, entry))
+    order = {stage.name: place for place, stage in enumerate(summary.stages)}
+    for group in groups.values():
+        group.sort(key=lambda item: order.get(item[0].of, -1))
+        summary.comparisons.append([evaluation for evaluation, _ in group])
+        if with_samples and len(group) > 1 and summary.pair is None:
+            (_, before), (_, after) = group[0], group[-1]
+            summary.pair, trouble = find_pair((before.path, before.name), (after.path, after.name))
+            if trouble:
+                summary.notices.append(f"Held-out samples were read only in part. {trouble}")
+
+
+def _timed_seconds(stage_dir: Path, summary: Summary) -> dict[str, float]:
+    path = stage_dir / "timings.jsonl"
+    sums: dict[str, float] = {}
+    try:
+        for row in read_jsonl(path) if path.exists() else ():
+            for name, value in row.items():
+                if name.startswith("seconds_") and is_number(value):
+                    sums[name] = sums.get(name, 0.0) + float(value)
+    except _READ_ERRORS as error:
+        summary.notices.append(f"Times were read only in part. {error}")
+    return sums
+
+
+def _read_machine(run_folder: Path, summary: Summary) -> Mapping[str, Any]:
+    """What the run wrote about its machine at its start: all there is before a stage has finished."""
+    path = run_folder / MACHINE_NAME
+    try:
+        machine = read_json(path) if path.exists() else {}
+    except _READ_ERRORS as error:
+        summary.notices.append(f"The machine's description could not be read. {error}")
+        return {}
+    return machine if isinstance(machine, Mapping) else {}
+
+
+def _read_events(run_folder: Path, summary: Summary) -> tuple[dict[str, float], dict[str, str]]:
+    """(wall seconds by stage, why a stage that has not gone on since ended early)."""
+    path = run_folder / "events.jsonl"
+    seconds, ended = StageClock(), dict[str, str]()
+    try:
+        for event in read_jsonl(path) if path.exists() else ():
+            stage, kind = event.get("stage"), str(event.get("kind"))
+            if not isinstance(stage, str):
+                continue
+            seconds.saw(stage, kind, datetime.fromisoformat(str(event.get("time"))))
+            if kind == "stage_ended_early":
+                ended[stage] = str(event.get("reason"))
+            elif kind in BEGINNINGS:
+                ended.pop(stage, None)
+    except _READ_ERRORS as error:
+        summary.notices.append(f"Events were read only in part. {error}")
+    return seconds.totals(), ended
+
+
+class StageClock:
+    """Wall time of stages over all their attempts: each from its beginning to its last event before the next one.
+
+    What a killed attempt did after its last event is not known and not counted.
+    """
+
+    def __init__(self) -> None:
+        self._closed: dict[str, float] = {}
+        self._open: dict[str, tuple[datetime, datetime]] = {}
+
+    def saw(self, stage: str, kind: str, time: datetime) -> None:
+        """Take note of one event of a stage."""
+        if kind in BEGINNINGS:
+            self._closed[stage] = self._closed.get(stage, 0.0) + self._of_open(stage)
+            self._open[stage] = (time, time)
+        elif stage in self._open:
+            self._open[stage] = (self._open[stage][0], time)
+
+    def totals(self) -> dict[str, float]:
+        """Seconds by stage, where anything is known."""
+        sums = {stage: self._closed.get(stage, 0.0) + self._of_open(stage) for stage in self._open}
+        return {stage: seconds for stage, seconds in sums.items() if seconds > 0}
+
+    def _of_open(self, stage: str) -> float:
+        start, end = self._open.get(stage, (datetime.min, datetime.min))
+        return (end - start).total_seconds()

@@ -1,0 +1,87 @@
+"""`report.json`: the numbers of the page for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ahalab.analysis.curves import Curve
+from ahalab.analysis.samples import ShownSample
+from ahalab.report.panels import Panel
+from ahalab.report.summary import Summary, Training
+
+TWIN_FORMAT = 1
+"""Raised when a key changes its meaning or goes away."""
+
+
+def twin_text(
+    summary: Summary, panels: Mapping[str, tuple[list[Panel], list[Panel]]], levels: Panel | None
+) -> str:
+    """The page's numbers, sentences and samples as JSON text: one line a key, in the page's order, in ASCII."""
+    pair = summary.before_after
+    content: dict[str, Any] = {
+        "format": TWIN_FORMAT,
+        "recipe": summary.title,
+        "base": summary.base,
+        "preset": summary.preset,
+        "seed": summary.seed,
+        "notices": summary.notices,
+        "before_after": {"before": pair[0].stage, "after": pair[1].stage} if pair else None,
+        "evaluations": [asdict(evaluation) for group in summary.comparisons for evaluation in group],
+        "levels": list(levels.caption) if levels else [],
+        "training": [_training(training, *panels[training.stage]) for training in summary.training],
+        "held_out_pair": _pair(summary.pair),
+        "stages": [asdict(stage) for stage in summary.stages],
+        "environment": dict(summary.environment),
+    }
+    # ASCII, because a sample may hold half an emoji, which UTF-8 cannot say and JSON can.
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=True, allow_nan=False, default=str)}"
+        for key, value in content.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _training(training: Training, learning: list[Panel], health: list[Panel]) -> dict[str, Any]:
+    scan = training.samples
+    return {
+        "stage": training.stage,
+        "from": training.source,
+        "steps": training.curves.updates,
+        "samples": scan.rows,
+        "totals": dict(training.curves.totals),
+        "seconds": dict(training.time_shares),
+        "captions": {panel.name: list(panel.caption) for panel in (*learning, *health)},
+        "curves": {name: _curve(curve) for name, curve in training.curves.by_name.items()},
+        "words": {name: _curve(curve) for name, curve in training.curves.words.items()},
+        "outcomes": {
+            str(step): {
+                side: asdict(outcomes[step])
+                for side, outcomes in (("right", scan.right), ("wrong", scan.wrong))
+                if step in outcomes
+            }
+            for step in sorted(set(scan.right) | set(scan.wrong))
+        },
+        "faults": {str(step): dict(sorted(faults.items())) for step, faults in sorted(scan.faults.items())},
+        "first_reflective": asdict(scan.first_reflective) if scan.first_reflective else None,
+        "pair": _pair(scan.pair),
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    step, value = curve.highest
+    return {
+        "first": curve.first,
+        "last": curve.last,
+        "ratio": curve.ratio,
+        "end_mean": curve.end,
+        "highest": {"step": step, "value": value},
+        "steps": list(curve.steps),
+        "values": list(curve.values),
+    }
+
+
+def _pair(pair: tuple[ShownSample, ShownSample] | None) -> list[dict[str, Any]] | None:
+    return [asdict(shown) for shown in pair] if pair else None

@@ -1,0 +1,102 @@
+"""What the pipeline hands a stage: its folder, its inputs, where to report, and when to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Shows long work. The command line has a rich and a plain form; tests have a silent one."""
+
+    def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """A stage starts (or goes on at `done`) and will make `total` units."""
+
+    def advance(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+        """`done` units are finished; `figures` are the newest numbers to show."""
+
+    def note(self, text: str) -> None:
+        """One line for the person watching."""
+
+    def end(self) -> None:
+        """The stage is over, well or not."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """Nothing."""
+
+    def advance(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+STOPPING = (
+    "stopping at the next safe point, so that nothing is lost. Ctrl-C once more stops at once: "
+    "then the work since the last checkpoint is done again."
+)
+
+
+class Interrupt:
+    """Ctrl-C or SIGTERM asks once; the stage saves at the next safe point. A second Ctrl-C is immediate."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupt:
+        self._previous = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+        # A handler may interrupt a print: Python's own streams must not be used here.
+        with suppress(OSError):
+            os.write(2, f"{chr(10) if os.isatty(2) else ''}{STOPPING}\n".encode())
+
+
+@dataclass(slots=True)
+class StageContext:
+    """Everything a stage may touch besides its config."""
+
+    name: str
+    folder: Path
+    """Work folder `stages/<name>.partial`; the pipeline renames it when the stage returns."""
+    inputs: Mapping[str, str]
+    """Input name → model base or folder, e.g. {"from": "builtin:tiny"}."""
+    seed: int
+    progress: Progress = field(default_factory=SilentProgress)
+    event: Callable[..., None] = lambda kind, **data: None  # noqa: ARG005
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    skip_bad_rows: bool = False
+    data_folder: Path = Path()
+    """Relative data files of the recipe are looked for here: the recipe's own folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a finished stage says of itself, for its manifest."""
+
+    figures: Mapping[str, Any]
+    reproducible: bool = True
+    """False when a wall-clock time-out decided something: the manifest says so."""

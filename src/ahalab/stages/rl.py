@@ -1,0 +1,310 @@
+"""The `rl` stage: GRPO with rule rewards, one rollout at a time, resumable after a kill at any moment.
+
+prompts ─► engine ─► graders ─► advantages ─► learner, one or more steps ─► the same weights
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ahalab.errors import Interrupted, RunStopped
+from ahalab.learning.advantages import group_advantages, has_gradient
+from ahalab.learning.learner import Learner
+from ahalab.learning.losses.grpo import GRPOLoss
+from ahalab.learning.outputs import TrainingOutput
+from ahalab.policy.load import Policy, load_policy, load_weights, save_policy
+from ahalab.rollout.counter import permutation, row_key
+from ahalab.rollout.engine import RolloutKey, Sampling
+from ahalab.runs.readers import read_metrics
+from ahalab.stages.collect import GradedSample
+from ahalab.stages.context import StageContext, StageResult
+from ahalab.stages.ledger import Ledger
+from ahalab.stages.rl_config import RLConfig
+from ahalab.stages.sample_metrics import mean, sample_metrics
+from ahalab.stages.setup import build_collector, reward_rules, settle_prompts
+from ahalab.stages.watch import DeadRunWatch
+
+VERSION = 1
+"""Raised whenever the same inputs would give other bytes."""
+
+
+def run_rl(config: RLConfig, context: StageContext) -> StageResult:
+    """Train; leaves `checkpoint/` (a plain transformers folder plus the optimizer) and the logs.
+
+    Raises:
+        RunStopped: the run ended itself (dead, collapsed); the state is saved.
+        Interrupted: Ctrl-C; the state is saved.
+    """
+    trainer = _Trainer(config, context)
+    try:
+        return trainer.run()
+    finally:
+        trainer.close()
+
+
+class _Trainer:
+    """The loop's state. One object, because a rollout, its updates and a checkpoint share all of it."""
+
+    def __init__(self, config: RLConfig, context: StageContext) -> None:
+        self.config, self.context = config, context
+        self.policy = load_policy(context.inputs["from"])
+        self.mixture = settle_prompts(config.prompts, context)
+        self.collector = build_collector(config, self.policy, reward_rules(config))
+        self.learner = Learner(
+            self.policy,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            tokens_per_chunk=config.tokens_per_chunk,
+            logprob_chunk=config.logprob_chunk,
+        )
+        self.loss = GRPOLoss(config.clip_low, config.clip_high, config.kl_coefficient, config.aggregate)
+        self.reference: Policy | None = None
+        self.ledger = Ledger(context.folder)
+        self.state = self.ledger.resume(self._load)
+        self.watch = DeadRunWatch(config.stop, self.state.watch)
+        self._keep_reference()
+        if self.state.step:
+            context.event("resumed", stage=context.name, step=self.state.step)
+            context.progress.note(f"{context.name}: going on from step {self.state.step}")
+
+    def run(self) -> StageResult:
+        config, context = self.config, self.context
+        context.progress.begin(context.name, config.steps, "step", self.state.step)
+        try:
+            self._stop_if_pointless()
+            while self.state.step < config.steps:
+                self._rollout()
+                self._checkpoint_if_due()
+                self._stop_if_pointless()
+                if context.interrupt.asked and self.state.step < config.steps:
+                    self._save()
+                    raise Interrupted(f"{context.name}: saved at step {self.state.step} of {config.steps}.")
+        finally:
+            context.progress.end()
+        self.ledger.finish()
+        # From the file: a process that was killed after the last checkpoint made none of the rows itself.
+        *_, last = read_metrics(context.folder)
+        figures: dict[str, Any] = {"steps": config.steps}
+        figures.update({key: last[key] for key in ("accuracy", "format") if key in last})
+        return StageResult(figures, reproducible=self.state.wall_timeouts == 0)
+
+    def close(self) -> None:
+        """Stop the graders and close the logs."""
+        self.collector.pool.close()
+        self.ledger.close()
+
+    def _stop_if_pointless(self) -> None:
+        reason = self.watch.reason()
+        if reason is not None:
+            self._save()
+            self.context.event("stopped", stage=self.context.name, step=self.state.step, reason=reason)
+            raise RunStopped(f"{self.context.name} stopped at step {self.state.step}: {reason}")
+
+    def _rollout(self) -> None:
+        """One rollout and its updates."""
+        config, state = self.config, self.state
+        self._swap_reference_if_due()
+        number = state.rollout + 1
+        groups = self._collect(number)
+        advantages = [
+            group_advantages(
+                [graded.reward.total for graded in group],
+                scale=config.advantage_scale,
+                ddof=config.advantage_ddof,
+                epsilon=config.advantage_epsilon,
+            )
+            for group in groups
+        ]
+        effective = [has_gradient(group) for group in advantages]
+        outputs = [
+            (graded, advantage, keep or not config.drop_zero_gradient_groups)
+            for group, values, keep in zip(groups, advantages, effective, strict=True)
+            for graded, advantage in zip(group, values, strict=True)
+        ]
+        splits = self._split(len(outputs), number)
+        self.ledger.write_samples(
+            number,
+            (
+                graded.row(state.step + splits.index_of(place) + 1, number, advantage)
+                for place, (graded, advantage, _) in enumerate(outputs)
+            ),
+        )
+        references = self._reference_logprobs([graded for graded, _, _ in outputs])
+        state.rollout, state.position = number, state.position + config.prompts_per_rollout
+        state.wall_timeouts += sum(graded.verdict.wall_timeout for graded, _, _ in outputs)
+        rollout_figures = {
+            "groups": len(groups),
+            "effective_groups": sum(effective),
+            "ungraded_groups": sum(all(value is None for value in group) for group in advantages),
+            "dropped_groups": len(groups) - sum(effective) if config.drop_zero_gradient_groups else 0,
+        }
+        for update, members in enumerate(splits.members):
+            started = time.perf_counter()
+            row = self._update(
+                [outputs[m] for m in members], [references[m] for m in members], rollout_figures
+            )
+            if update > 0:
+                # From the second update on the difference is the updates' doing, not the sampler's.
+                row.update(sampler_mismatch_mean=None, sampler_mismatch_max=None)
+            self._log(row, time.perf_counter() - started)
+        self.watch.saw(
+            effective_groups=rollout_figures["effective_groups"],
+            accuracy=mean([graded.verdict.score for graded, _, _ in outputs]),
+            format_rate=mean([graded.response.well_formed for graded, _, _ in outputs]),
+            truncated=mean([graded.sample.finish == "length" for graded, _, _ in outputs]),
+        )
+        state.watch = self.watch.state
+
+    def _collect(self, number: int) -> list[list[GradedSample]]:
+        config, context = self.config, self.context
+        prompts = self.mixture.take(self.state.position, config.prompts_per_rollout)
+        sampling = Sampling(
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            stop_ids=self.collector.renderer.stop_ids,
+        )
+        return self.collector.collect(
+            prompts, config.samples_per_prompt, sampling, RolloutKey(context.seed, context.name, number)
+        )
+
+    def _split(self, n_outputs: int, number: int) -> _Splits:
+        updates = self.config.updates_per_rollout
+        if updates == 1:
+            return _Splits([list(range(n_outputs))])
+        order = permutation(row_key(self.context.seed, self.context.name, number, "split", 0), n_outputs)
+        size = n_outputs // updates
+        return _Splits([sorted(order[u * size : (u + 1) * size]) for u in range(updates)])
+
+    def _update(
+        self,
+        outputs: Sequence[tuple[GradedSample, float | None, bool]],
+        references: Sequence[Tensor | None],
+        rollout_figures: dict[str, int],
+    ) -> dict[str, Any]:
+        config, state = self.config, self.state
+        training = [
+            TrainingOutput(
+                graded.prompt_ids,
+                graded.sample.token_ids,
+                advantage,
+                torch.tensor(graded.sample.logprobs, dtype=torch.float32),
+                reference,
+            )
+            for (graded, advantage, kept), reference in zip(outputs, references, strict=True)
+            if advantage is not None and kept
+        ]
+        graded_lengths = [
+            len(graded.sample.token_ids) for graded, advantage, _ in outputs if advantage is not None
+        ]
+        step = state.step + 1
+        rate = config.learning_rate * min(1.0, step / max(1, config.warmup_steps))
+        learned = self.learner.update(
+            training,
+            self.loss,
+            config.temperature,
+            n_outputs=max(1, len(graded_lengths)),
+            n_tokens=max(1, sum(graded_lengths)),
+            learning_rate=rate,
+        )
+        state.step = step
+        metrics = sample_metrics([graded for graded, _, _ in outputs])
+        return {"step": step, "rollout": state.rollout, **metrics, **rollout_figures, **learned}
+
+    def _log(self, row: dict[str, Any], seconds_learning: float) -> None:
+        times, first = self.collector.times, self.ledger.metrics_rows_of(row["rollout"]) == 0
+        self.ledger.write_metrics(row)
+        sampling = times.sampling if first else 0.0
+        waiting = times.waiting_for_graders if first else 0.0
+        self.ledger.write_timing(
+            {
+                "step": row["step"],
+                "seconds_rollout": sampling,
+                "seconds_grading_wait": waiting,
+                "seconds_learn": seconds_learning,
+                "tokens_per_second": row["generated_tokens"] / max(1e-9, sampling) if first else None,
+            }
+        )
+        shown = (
+            "reward",
+            "accuracy",
+            "format",
+            "thinking_tokens",
+            "reflective_per_answer",
+            "effective_groups",
+        )
+        self.context.progress.advance(
+            row["step"],
+            {
+                **{key: row[key] for key in shown},
+                **{key: value for key, value in row.items() if key.startswith("reward/")},
+                "tokens_per_second": row["generated_tokens"] / max(1e-9, sampling) if first else None,
+            },
+        )
+
+    def _reference_logprobs(self, samples: Sequence[GradedSample]) -> Sequence[Tensor | None]:
+        if self.reference is None:
+            return [None] * len(samples)
+        learner = self.learner
+        own, learner.policy = learner.policy, self.reference
+        try:
+            return learner.logprobs(
+                [(graded.prompt_ids, graded.sample.token_ids) for graded in samples], self.config.temperature
+            )
+        finally:
+            learner.policy = own
+
+    def _keep_reference(self) -> None:
+        """With a KL term the reference is a second model: the policy at the last swap."""
+        if self.config.kl_coefficient == 0:
+            return
+        self.reference = load_policy(self.context.inputs["from"])
+        if self.ledger.resumed_from is not None:
+            load_weights(self.reference, self.ledger.resumed_from / "reference")
+
+    def _swap_reference_if_due(self) -> None:
+        state = self.state
+        if self.reference is None or state.step - state.reference_step < self.config.reference_every:
+            return
+        self.reference.model.load_state_dict(self.policy.model.state_dict())
+        state.reference_step = state.step
+        self.context.event("reference_swapped", stage=self.context.name, step=state.step)
+
+    def _checkpoint_if_due(self) -> None:
+        every, done = self.config.checkpoint_every, self.state.step
+        if done >= self.config.steps or done // every > self.state.saved_step // every:
+            self._save()
+
+    def _save(self) -> None:
+        if self.state.saved_step == self.state.step:
+            return
+        self.state.saved_step = self.state.step
+        self.ledger.save(self.state, self._write)
+
+    def _write(self, folder: Path) -> None:
+        save_policy(self.policy, folder)
+        self.learner.save(folder)
+        if self.reference is not None:
+            save_policy(self.reference, folder / "reference")
+
+    def _load(self, folder: Path) -> None:
+        load_weights(self.policy, folder)
+        self.learner.load(folder)
+
+
+class _Splits:
+    """Which outputs go to which update of a rollout."""
+
+    def __init__(self, members: list[list[int]]) -> None:
+        self.members = members
+        self._update_of = {place: update for update, places in enumerate(members) for place in places}
+
+    def index_of(self, place: int) -> int:
+        """Update (from 0) that output `place` goes to."""
+        return self._update_of[place]

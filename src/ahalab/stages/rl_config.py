@@ -1,0 +1,193 @@
+"""The config of an `rl` stage: every field documented, ranged, and set beside the paper's value.
+
+Two presets fill what the user leaves out. `modern` is what peers converged on (token-level mean, no KL,
+clip-higher, one update per rollout). `paper` is DeepSeek-R1's own, as far as it is printed; what the paper leaves
+open is marked "our choice". A field's `paper` is the paper's value in the same form, `paper_note` what qualifies it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ahalab.prompts.config import PromptEntry
+from ahalab.validation import StrictModel, suggestion, told
+
+
+def _field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
+    extra = {} if paper is None else {"paper": paper, "paper_note": note}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+REWARDS = ("accuracy", "format")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "modern": {},
+    "paper": {
+        "prompts_per_step": 32,
+        "samples_per_prompt": 16,
+        "updates_per_rollout": 16,
+        "learning_rate": 3e-6,
+        "clip_low": 10.0,
+        "clip_high": 10.0,
+        "kl_coefficient": 0.001,
+        "reference_every": 400,
+        "aggregate": "output",
+        "drop_zero_gradient_groups": False,
+        "accuracy_needs_format": False,
+        "max_new_tokens": 32768,
+        "steps": 10400,
+    },
+}
+"""`modern` is the fields' own defaults; `paper` is §1.2 of the facts (R1-Zero; ε from R1's first RL stage)."""
+
+
+class StopRules(StrictModel):
+    """When a run ends itself, with a reason, because going on is pointless."""
+
+    dead_rollouts: Annotated[int, Field(ge=1)] = _field(
+        20,
+        "Stop after so many rollouts in a row without one effective group (all rewards in each group equal).",
+    )
+    collapse_accuracy: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.1,
+        "Stop when accuracy has fallen below this share of its best value while format stays at least 0.95.",
+    )
+    collapse_rollouts: Annotated[int, Field(ge=1)] = _field(5, "… in so many rollouts in a row.")
+
+
+class RLConfig(StrictModel):
+    """Pure reinforcement learning with rule rewards: GRPO."""
+
+    from_: str = Field("base", alias="from", description="Stage whose checkpoint is trained, or `base`.")
+    preset: Literal["modern", "paper"] = Field("modern", description="Fills every field left out.")
+    prompts: list[PromptEntry] = Field(min_length=1, description="Prompt sources with their weights.")
+    rewards: dict[Literal["accuracy", "format"], Annotated[float, Field(ge=0)]] = _field(
+        {"accuracy": 1.0, "format": 1.0},
+        "Reward parts and weights.",
+        paper={"accuracy": 1.0, "format": 1.0},
+        note="equal weight",
+        min_length=1,
+    )
+    accuracy_needs_format: bool = _field(
+        True,
+        "Accuracy counts only in a well-formed response (steadier lengths: our choice).",
+        paper="not said",
+    )
+    steps: Annotated[int, Field(ge=1)] = _field(200, "Policy updates.", paper=10400)
+    prompts_per_step: Annotated[int, Field(ge=1)] = _field(16, "Prompts per update.", paper=32)
+    samples_per_prompt: Annotated[int, Field(ge=2)] = _field(8, "Group size G.", paper=16)
+    updates_per_rollout: Annotated[int, Field(ge=1)] = _field(
+        1, "Updates made from one rollout; a rollout has prompts_per_step times as many prompts.", paper=16
+    )
+    max_new_tokens: Annotated[int, Field(ge=1)] = _field(
+        256, "Longest completion.", paper=32768, note="65536 after step 8200"
+    )
+    temperature: Annotated[float, Field(gt=0, le=2)] = _field(1.0, "Sampling temperature.", paper=1.0)
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
+        5e-5, "AdamW learning rate (constant after warm-up).", paper=3e-6
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = _field(0, "Linear warm-up.", paper="not said")
+    weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
+    max_grad_norm: Annotated[float, Field(gt=0)] = _field(1.0, "Global gradient-norm clip.", paper="not said")
+    clip_low: Annotated[float, Field(gt=0)] = _field(
+        0.2,
+        "ε below: the ratio is clipped at 1 − clip_low.",
+        paper=10.0,
+        note="R1's first RL stage; R1-Zero's is not printed",
+    )
+    clip_high: Annotated[float, Field(gt=0)] = _field(
+        0.28, "ε above (clip-higher, DAPO).", paper=10.0, note="as clip_low: the paper has one ε"
+    )
+    kl_coefficient: Annotated[float, Field(ge=0)] = _field(0.0, "β of the k3 KL in the loss.", paper=0.001)
+    reference_every: Annotated[int, Field(ge=1)] = _field(
+        400, "Steps between swaps of the reference model (at rollout boundaries).", paper=400
+    )
+    aggregate: Literal["token", "output"] = _field(
+        "token",
+        "Loss mean: over all tokens of the update, or over outputs of each output's token mean.",
+        paper="output",
+        note="our reading of a sequence-level formula",
+    )
+    advantage_scale: Literal["std", "none"] = _field(
+        "std", "Divide advantages by the group's standard deviation, or not.", paper="std"
+    )
+    advantage_ddof: Literal[0, 1] = _field(
+        0, "Degrees of freedom of that std (our choice).", paper="not said"
+    )
+    advantage_epsilon: Annotated[float, Field(gt=0)] = _field(
+        1e-6, "Added to that std (our choice).", paper="not said"
+    )
+    drop_zero_gradient_groups: bool = _field(
+        True, "Leave out groups whose gradient is exactly zero (only possible without KL).", paper="not said"
+    )
+    template: Literal["auto", "chat", "table1"] = _field(
+        "auto",
+        "Prompt template: the model's chat template, the paper's Table 1, or whichever it has.",
+        paper="table1",
+        note="for a base without a chat template",
+    )
+    think_prefill: bool = _field(False, "Put `<think>` at the end of the prompt.", paper="not said")
+    tokens_per_chunk: Annotated[int, Field(ge=16)] = _field(4096, "Token budget of one forward and backward.")
+    logprob_chunk: Annotated[int, Field(ge=16)] = _field(1024, "Positions whose logits exist at one time.")
+    max_rows: Annotated[int, Field(ge=1)] = _field(128, "Rows sampled side by side.")
+    grader_workers: Annotated[int, Field(ge=1, le=64)] = _field(2, "Grader processes.")
+    grader_cpu_seconds: Annotated[float, Field(gt=0)] = _field(5.0, "CPU time one answer may take.")
+    checkpoint_every: Annotated[int, Field(ge=1)] = _field(20, "Steps between checkpoints (at rollout ends).")
+    stop: StopRules = Field(default_factory=StopRules, description="When the run ends itself.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        preset = data.get("preset", "modern")
+        filled = {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **data}
+        return filled
+
+    @field_validator("rewards", mode="before")
+    @classmethod
+    def _names_or_weights(cls, value: Any) -> Any:
+        """A list of names gives each the weight 1."""
+        names = list(value) if isinstance(value, dict | list) else []
+        for name in names:
+            if not isinstance(name, str) or name not in REWARDS:
+                raise told(f"unknown reward {name!r}; {suggestion(str(name), REWARDS)}")
+        return dict.fromkeys(names, 1.0) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> RLConfig:
+        if self.steps % self.updates_per_rollout:
+            raise told(
+                f"steps ({self.steps}) must be a multiple of updates_per_rollout ({self.updates_per_rollout}): "
+                "a rollout is used whole"
+            )
+        if not any(self.rewards.values()):
+            raise told("all weights in rewards are 0: nothing would be rewarded")
+        if self.drop_zero_gradient_groups and self.kl_coefficient > 0:
+            raise told(
+                "drop_zero_gradient_groups needs kl_coefficient 0: with a KL term no group's gradient is exactly zero"
+            )
+        return self
+
+    @property
+    def prompts_per_rollout(self) -> int:
+        """Prompts of one rollout."""
+        return self.prompts_per_step * self.updates_per_rollout
+
+    @property
+    def outputs_per_step(self) -> int:
+        """Outputs in one policy update."""
+        return self.prompts_per_step * self.samples_per_prompt
+
+    def batch_figures(self) -> dict[str, int]:
+        """What the batch settings come to, in words a person knows."""
+        return {
+            "prompts per rollout": self.prompts_per_rollout,
+            "samples per rollout": self.prompts_per_rollout * self.samples_per_prompt,
+            "updates per rollout": self.updates_per_rollout,
+            "outputs per update": self.outputs_per_step,
+            "rollouts in all": self.steps // self.updates_per_rollout,
+            "samples in all": self.steps * self.outputs_per_step,
+        }
