@@ -62,7 +62,11 @@ def write_result(name: str, command: str, lines: list[str]) -> None:
     """Keep a proof's last result under docs/results, with date, hardware and command."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     processor = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     head = [

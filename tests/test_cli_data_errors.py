@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Aha
-from small_runs import events, interrupt_in_rollout, small_recipe, training_only, write_recipe
 
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.runs.readers import read_samples
+from conftest import Aha
+from small_runs import events, interrupt_in_rollout, small_recipe, training_only, write_recipe
 
 GOOD = [{"question": f"Say a digit, number {n}", "answer": str(n % 4 + 1)} for n in range(8)]
 

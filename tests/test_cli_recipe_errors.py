@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Aha
 from small_runs import small_recipe, write_recipe
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Aha
-from small_bases import make_random_base
-from small_runs import hashes, interrupt_in_rollout, small_recipe, training_only, write_recipe
 
 from ahalab.runs.hashing import folder_hash
 from ahalab.runs.lock import RunLock
 from ahalab.stages import rl
+from conftest import Aha
+from small_bases import make_random_base
+from small_runs import hashes, interrupt_in_rollout, small_recipe, training_only, write_recipe
 
 
 @pytest.fixture(scope="module")

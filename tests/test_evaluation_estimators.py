@@ -12,7 +12,15 @@ from ahalab.evaluation.estimators import bootstrap, pass_at_k
 
 @pytest.mark.parametrize(
     ("n", "c", "k", "expected"),
-    [(4, 0, 1, 0.0), (4, 1, 1, 0.25), (4, 1, 2, 0.5), (4, 2, 2, 1 - 1 / 6), (4, 3, 2, 1.0), (16, 16, 16, 1.0), (5, 1, 5, 1.0)],
+    [
+        (4, 0, 1, 0.0),
+        (4, 1, 1, 0.25),
+        (4, 1, 2, 0.5),
+        (4, 2, 2, 1 - 1 / 6),
+        (4, 3, 2, 1.0),
+        (16, 16, 16, 1.0),
+        (5, 1, 5, 1.0),
+    ],
 )
 def test_pass_at_k_equals_hand_worked_values(n, c, k, expected):
     assert pass_at_k(n, c, k) == pytest.approx(expected)

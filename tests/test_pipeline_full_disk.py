@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Aha
-from small_runs import hashes, training_only, write_recipe
 
 from ahalab.runs import atomic, jsonl
 from ahalab.runs.jsonl import read_jsonl
+from conftest import Aha
+from small_runs import hashes, training_only, write_recipe
 
 NAMESPACE = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--mount"]
 

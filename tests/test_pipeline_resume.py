@@ -9,6 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from ahalab.stages import evaluate
+from ahalab.stages.context import Interrupt
+from ahalab.stages.ledger import Ledger
 from conftest import Aha
 from proof_tools import start
 from small_runs import (
@@ -20,11 +24,6 @@ from small_runs import (
     training_only,
     write_recipe,
 )
-
-from ahalab.stages import evaluate
-from ahalab.stages.context import Interrupt
-from ahalab.stages.ledger import Ledger
-
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Aha
-from small_runs import hashes, manifests, small_recipe, training_only, write_recipe
 
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.runs.readers import read_metrics
+from conftest import Aha
+from small_runs import hashes, manifests, small_recipe, training_only, write_recipe
 
 
 @pytest.fixture(scope="module")

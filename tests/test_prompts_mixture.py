@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ahalab.counter import make_key, permute
 from ahalab.errors import UserError
 from ahalab.prompts.mixture import Mixture, Schedule
-from ahalab.prompts.permutation import make_key, permute
 from ahalab.records import Prompt
 
 

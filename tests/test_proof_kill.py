@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from proof_tools import finish, kill_after, moments, stage_hashes, start, write_result
 
 POINTS = (
@@ -54,7 +55,10 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
     finish(killed)
     assert stage_hashes(tmp_path / "killed") == expected
     assert random_kills == 20, f"only {random_kills} of 20 kills met a running process"
-    lines += ["", f"All {len(expected)} hashes (weights, optimizer, metrics, samples) equal the undisturbed run's."]
+    lines += [
+        "",
+        f"All {len(expected)} hashes (weights, optimizer, metrics, samples) equal the undisturbed run's.",
+    ]
     write_result("kill-proof", "make proof", lines)
     print("\n".join(lines))
 
@@ -62,7 +66,15 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
 @pytest.mark.proof
 def test_each_named_point_killed_in_a_run_of_its_own(tmp_path: Path) -> None:
     """Here every point is certainly reached: a fresh run is killed there once, then goes on."""
-    command = ["run", "zero-quickstart", "--runs", str(tmp_path), *SETTINGS, "--set", "stages.zero.rl.steps=6"]
+    command = [
+        "run",
+        "zero-quickstart",
+        "--runs",
+        str(tmp_path),
+        *SETTINGS,
+        "--set",
+        "stages.zero.rl.steps=6",
+    ]
     finish([*command, "--name", "calm"])
     expected = stage_hashes(tmp_path / "calm")
     lines = []

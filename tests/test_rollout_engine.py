@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from ahalab.counter import row_key, uniform
 from ahalab.errors import UserError
 from ahalab.policy.forward import make_decoder, token_logprobs
 from ahalab.policy.forward.cache import SlotCache
 from ahalab.records import Sample
-from ahalab.rollout.counter import row_key, uniform
 from ahalab.rollout.differences import explain_difference
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ahalab.rollout.counter import uniforms
+from ahalab.counter import uniforms
 from ahalab.rollout.engine import Sampling
 from ahalab.rollout.sampling import draw, tempered_logprobs
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Aha
-from small_runs import small_recipe, training_only, write_recipe
 from transformers import AutoModelForCausalLM
 
 from ahalab.errors import UserError
@@ -16,6 +14,8 @@ from ahalab.stages import preflight as preflight_room
 from ahalab.stages.context import StageContext
 from ahalab.stages.preflight import PreflightReport, preflight
 from ahalab.stages.rl_config import RLConfig
+from conftest import Aha
+from small_runs import small_recipe, training_only, write_recipe
 
 
 def check(base: Path, prompts: dict[str, Any], **settings: Any) -> PreflightReport:
@@ -128,7 +128,7 @@ def test_a_failing_gold_answer_names_the_prompt_and_the_rule(trained_base: Path,
     assert "gold answer 'three?' (verifier math): gold unreadable" in said
 
 
-def test_preflight_does_not_change_what_the_run_does(aha: Aha, trained_base: Path, questions: Path) -> None:
+def test_the_same_run_shows_the_same_samples_in_every_preflight(trained_base: Path, questions: Path) -> None:
     one, two = (check(trained_base, {"file": str(questions)}) for _ in range(2))
     assert one.rows == two.rows
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Aha
-from small_runs import events, training_only, write_recipe
 
 from ahalab.runs.readers import read_metrics, read_samples
+from conftest import Aha
+from small_runs import events, training_only, write_recipe
 
 
 def test_a_base_that_never_ends_a_reply_is_warned_of_counted_and_stopped(

@@ -9,8 +9,8 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
+from ahalab.counter import make_key, permute
 from ahalab.errors import UserError
-from ahalab.prompts.permutation import make_key, permute
 from ahalab.prompts.source import DescribedSource, PromptSource
 from ahalab.records import Prompt
 

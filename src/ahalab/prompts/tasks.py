@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ahalab.counter import make_key
 from ahalab.errors import UserError
-from ahalab.prompts.permutation import make_key
 from ahalab.prompts.source import content_hash, jsonable
 from ahalab.records import Prompt
 from ahalab.validation import suggestion

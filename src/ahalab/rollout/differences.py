@@ -11,9 +11,9 @@ from itertools import zip_longest
 
 import torch
 
+from ahalab.counter import row_key, uniform
 from ahalab.policy.forward import Decoder, head_logits
 from ahalab.records import Sample
-from ahalab.rollout.counter import row_key, uniform
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.rollout.sampling import tempered_logprobs
 

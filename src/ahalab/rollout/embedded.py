@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ahalab.counter import row_key, uniforms
 from ahalab.errors import UserError
 from ahalab.policy.forward import Decoder, KVCache, head_logits
 from ahalab.records import Sample
-from ahalab.rollout.counter import row_key, uniforms
 from ahalab.rollout.engine import DecoderHolder, PromptTokens, RolloutKey, Sampling
 from ahalab.rollout.sampling import draw
 

@@ -42,7 +42,9 @@ def find_speaker(run_or_model: str) -> Speaker:
             return Speaker(
                 str(folder), config.get("template", "auto"), bool(config.get("think_prefill", False))
             )
-    raise UserError(f"{path}: no stage of this run has finished a model yet. Run its recipe to the end first.")
+    raise UserError(
+        f"{path}: no stage of this run has finished a model yet. Run its recipe to the end first."
+    )
 
 
 class Conversation:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ahalab.counter import permutation, row_key
 from ahalab.errors import Interrupted, RunStopped
 from ahalab.learning.advantages import group_advantages, has_gradient
 from ahalab.learning.learner import Learner
 from ahalab.learning.losses.grpo import GRPOLoss
 from ahalab.learning.outputs import TrainingOutput
 from ahalab.policy.load import Policy, load_policy, load_weights, save_policy
-from ahalab.rollout.counter import permutation, row_key
 from ahalab.rollout.engine import RolloutKey, Sampling
 from ahalab.runs.readers import read_metrics
 from ahalab.stages.collect import GradedSample

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ahalab.counter import make_key
 from ahalab.records import Language
 
 Split = Literal["train", "held_out"]
@@ -70,7 +70,7 @@ class Mixture:
 
     drill: float = 0.5
     """Share of documents that are bare step drills."""
-    check: float = 0.12
+    check: float = 0.15
     """Share of answered problems whose thinking checks itself."""
     second_check: float = 0.08
     """Share of checks that are done a second time in another order."""
@@ -84,11 +84,9 @@ class Mixture:
 
 def keyed_random(*parts: object) -> random.Random:
     """A generator that depends on `parts` only: the world has no other source of randomness."""
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return random.Random(int.from_bytes(digest, "big"))
+    return random.Random(make_key(*parts))
 
 
 def split_of(key: str) -> Split:
     """The split a problem belongs to, from its canonical key alone."""
-    digest = hashlib.blake2b(b"split\x1f" + key.encode(), digest_size=8).digest()
-    return "held_out" if int.from_bytes(digest, "big") % HELD_OUT_SHARE == 0 else "train"
+    return "held_out" if make_key("split", key) % HELD_OUT_SHARE == 0 else "train"

@@ -48,7 +48,9 @@ class Mathematics:
         terms: list[int] = problem.data["terms"]
         truth = int(problem.answer)
         guess = truth if rng.random() < mixture.direct_right else _slip(truth, rng)
-        said: list[tuple[phrases.Choices, dict[str, object]]] = [(phrases.GUESSES, {"g": guess})]
+        said: list[tuple[phrases.Choices, dict[str, object]]] = [
+            (phrases.GUESSES, {"e": _expression(terms), "g": guess})
+        ]
         checked = rng.random() < mixture.check
         if checked:
             said.append((phrases.CHECKS, {"s": _steps(terms)}))

@@ -16,13 +16,14 @@ QUESTIONS: Choices = {
 
 GUESSES: Choices = {
     "en": (
-        "putting these numbers together gives {g}.",
-        "at a glance the result is {g}.",
-        "this looks like {g}.",
-        "the numbers make {g}.",
+        "putting {e} together gives {g}.",
+        "at a glance {e} is {g}.",
+        "{e} looks like {g}.",
+        "{e} makes {g}.",
     ),
-    "zh": ("把这些数合在一起得{g}。", "一眼看去结果是{g}。", "看起来是{g}。", "这些数得{g}。"),
+    "zh": ("把{e}合在一起得{g}。", "一眼看去{e}是{g}。", "看起来{e}是{g}。", "{e}得{g}。"),
 }
+"""The expression is said again, so that a check after it has its terms near."""
 
 CHECKS: Choices = {
     "en": (
