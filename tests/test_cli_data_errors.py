@@ -71,7 +71,7 @@ def test_bad_rows_of_a_later_stage_are_found_before_the_first_begins(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"question": "question", "answer": "solution"}, ["prompts[0].answer", "has no column 'solution'", "Known here: answer, question"]),
+        ({"question": "question", "answer": "gold"}, ["prompts[0].answer", "has no column 'gold'"]),
         ({"file": "daat.jsonl"}, ["daat.jsonl does not exist", "nearest file there is data.jsonl"]),
         ({"file": "data.csv"}, ["data.csv is no file of a known kind", ".jsonl"]),
         ({"answer_after": "####"}, ["row 1, column 'answer'", "a gold answer after '####'"]),
@@ -137,7 +137,9 @@ def test_an_answer_that_the_grader_cannot_read_is_refused_with_the_reason(
 def test_gold_answers_that_cannot_score_are_listed_and_the_check_stays_short(
     aha: Aha, trained_base: Path, tmp_path: Path
 ) -> None:
-    rows = [{"question": f"Say a digit, number {n}", "answer": f"some digit {chr(97 + n)}"} for n in range(12)]
+    rows = [
+        {"question": f"Say a digit, number {n}", "answer": f"some digit {chr(97 + n)}"} for n in range(12)
+    ]
     data = write_rows(tmp_path / "data.jsonl", rows)
     recipe = training_only(trained_base, {"file": str(data), "verifier": "math"})
     done = aha("run", write_recipe(tmp_path / "small.yaml", recipe), "--dry-run")

@@ -41,9 +41,7 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
-def test_what_does_not_belong_to_the_recipe_is_refused(
-    aha: Aha, recipe: Path, run: Path, trained_base: Path
-) -> None:
+def test_what_does_not_belong_to_the_recipe_is_refused(aha: Aha, recipe: Path, run: Path) -> None:
     def refused(*options: object) -> str:
         before = content(run)
         done = aha("run", recipe, "--runs", run.parent, *options)

@@ -53,7 +53,9 @@ def test_a_real_full_disk_is_one_message_and_the_same_command_goes_on(
         check=False,
     )
     if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"a tmpfs cannot be mounted here ({done.stderr.strip()}); the simulated full disk is tested")
+        pytest.skip(
+            f"a tmpfs cannot be mounted here ({done.stderr.strip()}); the simulated full disk is tested"
+        )
     assert "first exit code: 1\n" in done.stdout, done.stdout + done.stderr
     assert done.stderr.count("aha: disk full while writing") == 1
     assert "nothing already written was lost. Free at least" in done.stderr
@@ -71,7 +73,12 @@ def test_a_full_disk_at_each_kind_of_write_loses_nothing(
 ) -> None:
     """Simulated: the system refuses the fifth row of samples, the second checkpoint, the recipe or the manifest."""
     passes = {"checkpoint": 2, "samples": 5, "recipe": 1, "manifest": 1}[place]
-    marks = {"checkpoint": b'"saved_step"', "samples": b'"advantage"', "recipe": b"stages:", "manifest": b'"figures"'}
+    marks = {
+        "checkpoint": b'"saved_step"',
+        "samples": b'"advantage"',
+        "recipe": b"stages:",
+        "manifest": b'"figures"',
+    }
     seen = 0
 
     def write_all(descriptor: int, data: bytes) -> None:

@@ -116,7 +116,9 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_only_what_came_after_the_checkp
     assert done.code == 0
     assert "going on from step 4" in done.err
     run = tmp_path / "small"
-    assert list((run / "stages" / "zero" / "attempts").iterdir()), "the rows after the checkpoint were moved aside"
+    assert list((run / "stages" / "zero" / "attempts").iterdir()), (
+        "the rows after the checkpoint were moved aside"
+    )
     assert_same(run, calm)
 
 

@@ -172,10 +172,14 @@ def test_the_paper_run_is_interrupted_only_between_rollouts(
     assert hashes(tmp_path / "small") == hashes(calm)
 
 
-def test_the_bundled_paper_recipe_runs_on_a_small_base(
-    aha: Aha, trained_base: Path, tmp_path: Path
-) -> None:
-    settings = ["steps=16", "prompts_per_step=1", "samples_per_prompt=4", "max_new_tokens=24", "reference_every=16"]
+def test_the_bundled_paper_recipe_runs_on_a_small_base(aha: Aha, trained_base: Path, tmp_path: Path) -> None:
+    settings = [
+        "steps=16",
+        "prompts_per_step=1",
+        "samples_per_prompt=4",
+        "max_new_tokens=24",
+        "reference_every=16",
+    ]
     options = [item for setting in settings for item in ("--set", f"stages.zero.rl.{setting}")]
     done = aha("run", "zero-paper-tiny", "--base", trained_base, "--runs", tmp_path, "--threads", 1, *options)
     assert done.code == 0, done.err

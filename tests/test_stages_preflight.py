@@ -37,7 +37,11 @@ def test_gold_empty_and_eight_real_samples_are_shown_with_each_reward_part(repor
     assert [row.what for row in report.rows] == ["gold", "empty", *(f"sample {n}" for n in range(1, 9))]
     gold, empty, *samples = report.rows
     assert (dict(gold.parts), gold.total, gold.fault) == ({"accuracy": 1.0, "format": 1.0}, 2.0, None)
-    assert (dict(empty.parts), empty.total, empty.fault) == ({"accuracy": 0.0, "format": 0.0}, 0.0, "no <think>")
+    assert (dict(empty.parts), empty.total, empty.fault) == (
+        {"accuracy": 0.0, "format": 0.0},
+        0.0,
+        "no <think>",
+    )
     assert report.gold_graded == 12
     assert all(sample.text for sample in samples)
     for sample in samples:
@@ -102,7 +106,7 @@ def test_only_a_learning_rate_far_above_the_tested_is_warned_of(
     assert not [text for text in report.warnings if "learning_rate" in text]
     high = check(trained_base, {"file": str(questions)}, learning_rate=3e-4)
     [warning] = [text for text in high.warnings if "learning_rate" in text]
-    assert "learning_rate 0.0003 is 3 times the highest tested for a model of this size (0.0001" in warning
+    assert "learning_rate 0.0003 is 3 times what is known to be safe at this model size (0.0001" in warning
     assert "the paper: 3e-06" in warning
 
 
@@ -117,7 +121,10 @@ def test_the_templates_notice_and_missing_gold_are_said(
 
 
 def test_a_failing_gold_answer_names_the_prompt_and_the_rule(trained_base: Path, tmp_path: Path) -> None:
-    rows = ['{"id": 1, "question": "Say a digit", "answer": "3"}', '{"question": "Say one", "answer": "three?"}']
+    rows = [
+        '{"id": 1, "question": "Say a digit", "answer": "3"}',
+        '{"question": "Say one", "answer": "three?"}',
+    ]
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(rows))
     with pytest.raises(UserError) as refused:
@@ -157,7 +164,11 @@ def test_a_stage_that_trains_another_stages_model_is_checked_too(
     done = aha("run", path, "--runs", tmp_path / "runs")
     assert done.code == 0, done.err
     # The second one is looked at in full once the model it starts from exists.
-    assert done.err.index("preflight of zero") < done.err.index("zero: 0/2") < done.err.index("preflight of more")
+    assert (
+        done.err.index("preflight of zero")
+        < done.err.index("zero: 0/2")
+        < done.err.index("preflight of more")
+    )
     recipe["stages"]["more"]["rl"]["prompts"] = [{"file": str(tmp_path / "nothing.jsonl")}]
     other = write_recipe(tmp_path / "other.yaml", {**recipe, "name": "other"})
     done = aha("run", other, "--runs", tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""A run that is pointless ends itself: exit code 3, the reason, everything kept, and the same answer when asked again."""
+"""A run that is pointless ends itself: exit code 3, the reason, everything kept, and the same answer later."""
 
 from __future__ import annotations
 

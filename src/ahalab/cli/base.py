@@ -37,6 +37,9 @@ def build(
     if name != "tiny":
         raise UserError(f"aha base build {name}: no such bundled base; there is one: tiny")
     overrides = {"seed": seed, "stages.tiny.pretrain.steps": steps, "threads": threads}
+    if steps is not None:
+        # A base that was hardly trained rambles to the limit: a few prompts show that the card is measured.
+        overrides["stages.card.evaluate.n"] = 10
     recipe = load_recipe("tiny-base", {key: value for key, value in overrides.items() if value is not None})
     suffix = f"-{steps}" if steps is not None else ""
     execution = Execution(runs / f"tiny-base-seed{seed}{suffix}", progress=make_progress(errors))

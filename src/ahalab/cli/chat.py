@@ -48,9 +48,7 @@ def show(response: Response) -> None:
     """Thinking dimmed, answer bold; what was badly formatted is shown as it came."""
     if response.well_formed:
         output.print(f"[dim]{escape(make_visible((response.thinking or '').strip()))}[/]", highlight=False)
-        output.print(
-            f"[bold]{escape(make_visible((response.answer or '').strip()))}[/]", highlight=False
-        )
+        output.print(f"[bold]{escape(make_visible((response.answer or '').strip()))}[/]", highlight=False)
     else:
         output.print(escape(make_visible(response.text.strip())), highlight=False)
         output.print(f"[yellow]badly formatted: {escape(response.fault or '')}[/]", highlight=False)

@@ -26,7 +26,9 @@ def explain(
 
     loaded = load_recipe(recipe, parse_sets(set_))
     threads = loaded.head.threads or "probed"
-    tree = Tree(f"[bold]{escape(loaded.name)}[/]  base {escape(loaded.head.base)}, seed {loaded.head.seed}, threads {threads}")
+    tree = Tree(
+        f"[bold]{escape(loaded.name)}[/]  base {escape(loaded.head.base)}, seed {loaded.head.seed}, threads {threads}"
+    )
     for stage in loaded.stages.values():
         reads = ", ".join(stage.inputs.values()) or "nothing"
         tree.add(f"[bold]{escape(stage.name)}[/]  {stage.kind.name}, reads {escape(reads)}")
@@ -42,5 +44,11 @@ def explain(
             table.add_column("meaning")
         for line in explain_stage(stage):
             mark = {True: "[green]same[/]", False: "[yellow]differs[/]", None: ""}[line.same]
-            table.add_row(line.key, escape(line.value), escape(line.paper), mark, *([escape(line.meaning)] if explained else []))
+            table.add_row(
+                line.key,
+                escape(line.value),
+                escape(line.paper),
+                mark,
+                *([escape(line.meaning)] if explained else []),
+            )
         output.print(table)

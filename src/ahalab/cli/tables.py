@@ -48,7 +48,7 @@ def _preflight_table(width: int, stage: str, report: PreflightReport) -> Table:
     faults = [row.fault or "" for row in report.rows]
     # rich shrinks a column by cutting its end, where the answer is: the widths are set here.
     fixed = _widest(row.what for row in report.rows) + sum(map(len, numbers))
-    failed = min(_widest(["failed rule", *faults]), max(11, width // 4))
+    failed = min(_widest(["failed rule", *faults]), max(11, width // 6))
     free = width - fixed - failed - 3 * (len(numbers) + 4) - 1
     # On a narrow terminal the completion is worth more than the question.
     asked = min(_widest(["question", *questions]), QUESTION_WIDTH, free // 3) if free >= 3 * LEAST_TEXT else 0
@@ -94,7 +94,7 @@ def shorten(text: str, width: int) -> str:
     """`text` in at most `width` terminal columns: its start, an ellipsis, and its end, where the answer is."""
     if cell_len(text) <= width:
         return text
-    start = _fitting(text, (width - 1) // 2)
+    start = _fitting(text, (width - 1) // 3)
     end = _fitting(text[::-1], width - 1 - cell_len(start))[::-1]
     return f"{start}…{end}"
 

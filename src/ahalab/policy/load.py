@@ -28,7 +28,14 @@ transformers_logging.disable_progress_bar()
 # What it would warn of while loading (weights that are not there) is refused here.
 transformers_logging.set_verbosity_error()
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
+)
 """A model folder holds at least one of them."""
 
 

@@ -20,8 +20,8 @@ class _Seen:
 class DeadRunWatch:
     """Counts rollouts without an effective group, and collapses of accuracy at perfect format.
 
-    The second was measured: at learning rate 3e-4 the tiny base forgets its arithmetic within 40 steps and keeps
-    only the format, the easy reward (our observation; the rule is our choice).
+    The second was measured: at learning rate 3e-4 a prototype of the tiny base forgot its arithmetic within
+    40 steps and kept only the format, the easy reward (our observation; the rule is our choice).
     """
 
     def __init__(self, rules: StopRules, state: dict[str, Any] | None = None) -> None:
