@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ahalab.runs.jsonl import read_jsonl
-from ahalab.runs.readers import read_metrics
+from ahalab.runs.readers import read_metrics, read_samples
 from conftest import Aha
 from small_runs import hashes, manifests, small_recipe, training_only, write_recipe
 
@@ -88,3 +88,16 @@ def test_sampler_and_learner_agree_on_every_logprob(aha: Aha, recipe: Path, tmp_
     done = run(aha, recipe, tmp_path, "one")
     mismatches = [row["sampler_mismatch_max"] for row in read_metrics(done / "stages" / "zero")]
     assert max(mismatches) < 1e-4, json.dumps(mismatches)
+
+
+def test_rollouts_take_the_prompts_in_turn_and_an_epoch_serves_each_once(
+    aha: Aha, recipe: Path, tmp_path: Path
+) -> None:
+    stage = run(aha, recipe, tmp_path, "one") / "stages" / "zero"
+    served: dict[int, set[str]] = {}
+    for row in read_samples(stage):
+        served.setdefault(row["rollout"], set()).add(row["prompt_id"])
+    # 12 questions, 4 a rollout, 6 rollouts: two epochs.
+    assert [len(prompts) for prompts in served.values()] == [4] * 6
+    assert len(set.union(*(served[rollout] for rollout in (1, 2, 3)))) == 12
+    assert len(set.union(*(served[rollout] for rollout in (4, 5, 6)))) == 12

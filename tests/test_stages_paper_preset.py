@@ -143,33 +143,52 @@ def test_the_reference_is_swapped_at_rollout_boundaries_only(
     assert [event["step"] for event in events(tmp_path / "small", "reference_swapped")] == [4, 8]
 
 
-@pytest.mark.parametrize("point", ["rollout:35", "checkpoint.after_rename:1"])
+@pytest.fixture(scope="module")
+def long_paper(trained_base: Path, questions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight steps with one swap: the last checkpoint but one holds a reference that is neither base nor policy."""
+    folder = tmp_path_factory.mktemp("recipes")
+    return paper_recipe(folder, trained_base, questions, steps=8, reference_every=4)
+
+
+@pytest.fixture(scope="module")
+def long_calm(long_paper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its undisturbed run."""
+    runs = tmp_path_factory.mktemp("calm")
+    process = start(["run", str(long_paper), "--runs", str(runs)])
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    return runs / "small"
+
+
+@pytest.mark.parametrize("point", ["rollout:100", "checkpoint.after_rename:3"])
 def test_a_killed_paper_run_ends_with_the_same_bytes_reference_included(
-    aha: Aha, paper: Path, calm: Path, tmp_path: Path, point: str
+    aha: Aha, long_paper: Path, long_calm: Path, tmp_path: Path, point: str
 ) -> None:
-    process = start(["run", str(paper), "--runs", str(tmp_path)], kill_at=point)
+    process = start(["run", str(long_paper), "--runs", str(tmp_path)], kill_at=point)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == -9, f"{point} was never reached:\n{text}"
-    killed = tmp_path / "small" / "stages" / "zero.partial" / "checkpoints" / "step-000002"
+    killed = tmp_path / "small" / "stages" / "zero.partial" / "checkpoints" / "step-000006"
     assert (killed / "reference" / "model.safetensors").is_file()
-    done = aha("run", paper, "--runs", tmp_path)
+    done = aha("run", long_paper, "--runs", tmp_path)
     assert done.code == 0, done.err
-    assert "going on from step 2" in done.err
-    assert hashes(tmp_path / "small") == hashes(calm)
-    assert manifests(tmp_path / "small") == manifests(calm)
-    assert "zero/checkpoint/reference/model.safetensors" in hashes(calm)
+    assert "going on from step 6" in done.err
+    assert [event["step"] for event in events(tmp_path / "small", "reference_swapped")] == [4]
+    assert hashes(tmp_path / "small") == hashes(long_calm)
+    assert manifests(tmp_path / "small") == manifests(long_calm)
+    assert "zero/checkpoint/reference/model.safetensors" in hashes(long_calm)
 
 
 def test_the_paper_run_is_interrupted_only_between_rollouts(
-    aha: Aha, paper: Path, calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aha: Aha, long_paper: Path, long_calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        interrupt_in_rollout(patch, 1)
-        done = aha("run", paper, "--runs", tmp_path)
-    assert done.code == 130
-    assert "zero: saved at step 2 of 4" in done.err
-    assert aha("run", paper, "--runs", tmp_path).code == 0
-    assert hashes(tmp_path / "small") == hashes(calm)
+    for rollout in (1, 3):
+        with monkeypatch.context() as patch:
+            interrupt_in_rollout(patch, rollout)
+            done = aha("run", long_paper, "--runs", tmp_path)
+        assert done.code == 130
+        assert f"zero: saved at step {2 * rollout} of 8" in done.err
+    assert aha("run", long_paper, "--runs", tmp_path).code == 0
+    assert hashes(tmp_path / "small") == hashes(long_calm)
 
 
 def test_the_bundled_paper_recipe_runs_on_a_small_base(aha: Aha, trained_base: Path, tmp_path: Path) -> None:
