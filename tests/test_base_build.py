@@ -38,7 +38,7 @@ def test_a_build_of_50_steps_makes_a_base_that_loads_and_has_a_card(tmp_path: Pa
     card = json.loads((tmp_path / "base" / "card.json").read_text())
     assert card["rates"]["pass@1"]["n"] == 10
     losses = [json.loads(row)["loss"] for row in _metrics(tmp_path).read_text().splitlines()]
-    assert losses[-1] < 0.6 * losses[0], "50 steps taught it nothing"
+    assert losses[-1] < losses[0] - 1.0, "50 steps taught it nothing"
 
 
 def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
