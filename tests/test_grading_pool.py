@@ -270,7 +270,8 @@ def test_close_ends_processes_in_the_middle_of_a_task() -> None:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with Ctrl-C ignored
 from ahalab.grading import GraderPool
 from ahalab.records import GradeRequest
 pool = GraderPool(2)
