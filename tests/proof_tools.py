@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import random
@@ -47,15 +46,6 @@ def kill_after(process: subprocess.Popen[str], seconds: float) -> bool:
         process.communicate()
         return True
     return False
-
-
-def stage_hashes(run: Path) -> dict[str, str]:
-    """Hashes of weights, optimizer, metrics and samples of every finished stage: what promise 1 speaks of."""
-    found: dict[str, str] = {}
-    for manifest in sorted(run.glob("stages/*/manifest.json")):
-        files = json.loads(manifest.read_text())["files"]
-        found.update({f"{manifest.parent.name}/{name}": value for name, value in files.items()})
-    return found
 
 
 def write_result(name: str, command: str, lines: list[str]) -> None:

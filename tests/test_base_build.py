@@ -13,7 +13,8 @@ from ahalab.policy.load import load_policy
 from ahalab.policy.locate import builtin_folder
 from ahalab.stages.pretrain import PretrainConfig, packed_row
 from ahalab.world.domain import split_of
-from proof_tools import finish, stage_hashes, start
+from proof_tools import finish, start
+from small_runs import hashes
 
 EXPRESSION = re.compile(r"\d+(?:[+-]\d+){2,}")
 
@@ -54,9 +55,9 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> 
     process.communicate()
     assert process.returncode == -9
     finish([*command, "--name", "killed"])
-    expected = stage_hashes(tmp_path / "calm")
+    expected = hashes(tmp_path / "calm")
     assert any("muon" in name for name in expected)
-    assert stage_hashes(tmp_path / "killed") == expected
+    assert hashes(tmp_path / "killed") == expected
 
 
 def test_the_bundled_base_fits_its_limits() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proof_tools import finish, kill_after, moments, stage_hashes, start, write_result
+from proof_tools import finish, kill_after, moments, start, write_result
+from small_runs import hashes
 
 POINTS = (
     "stage.before_rename:1",
@@ -36,7 +37,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
     started = time.monotonic()
     finish([*command, "--name", "calm"])
     calm_seconds = time.monotonic() - started
-    expected = stage_hashes(tmp_path / "calm")
+    expected = hashes(tmp_path / "calm")
     assert any("optimizer" in name for name in expected)
     assert any("samples" in name for name in expected)
 
@@ -53,7 +54,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
             random_kills += 1
             lines.append(f"- killed {seconds:.1f} s after its start")
     finish(killed)
-    assert stage_hashes(tmp_path / "killed") == expected
+    assert hashes(tmp_path / "killed") == expected
     assert random_kills == 20, f"only {random_kills} of 20 kills met a running process"
     lines += [
         "",
@@ -76,7 +77,7 @@ def test_each_named_point_killed_in_a_run_of_its_own(tmp_path: Path) -> None:
         "stages.zero.rl.steps=6",
     ]
     finish([*command, "--name", "calm"])
-    expected = stage_hashes(tmp_path / "calm")
+    expected = hashes(tmp_path / "calm")
     lines = []
     for number, point in enumerate(POINTS):
         killed = [*command, "--name", f"killed-{number}"]
@@ -84,7 +85,7 @@ def test_each_named_point_killed_in_a_run_of_its_own(tmp_path: Path) -> None:
         text, _ = process.communicate()
         assert process.returncode == -9, f"{point} was never reached:\n{text}"
         finish(killed)
-        assert stage_hashes(tmp_path / f"killed-{number}") == expected, point
+        assert hashes(tmp_path / f"killed-{number}") == expected, point
         lines.append(f"- {point}: killed, went on, {len(expected)} of {len(expected)} hashes equal")
     write_result("kill-points", "make proof", lines)
     print("\n".join(lines))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proof_tools import finish, stage_hashes, start, write_result
+from proof_tools import finish, start, write_result
+from small_runs import hashes
 
 GSM8K = Path(__file__).parent.parent.parent / "shared" / "data" / "math" / "gsm8k_train.jsonl"
 
@@ -51,8 +52,8 @@ def test_five_steps_on_gsm8k_run_and_resume(tmp_path: Path) -> None:
     text, _ = process.communicate()
     assert process.returncode == -9, text
     finish([*command, "--name", "killed"])
-    expected = stage_hashes(tmp_path / "calm")
-    assert stage_hashes(tmp_path / "killed") == expected
+    expected = hashes(tmp_path / "calm")
+    assert hashes(tmp_path / "killed") == expected
     rows = (tmp_path / "calm" / "stages" / "zero" / "metrics.jsonl").read_text().splitlines()
     lines = [
         f"- five steps of 2 prompts × 4 samples × at most 96 tokens: {seconds:.0f} s, loading and preflight included",

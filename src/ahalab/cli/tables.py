@@ -135,7 +135,7 @@ SUMMARY_ROWS = (
 
 def print_summary(console: Console, run: Path) -> None:
     """Before and after, with 95 % intervals over prompts and the ratio; nothing when there is no such pair."""
-    pair = summarise(run).before_after
+    pair = summarise(run, with_samples=False).before_after
     if pair is None:
         return
     before, after = pair

@@ -54,9 +54,6 @@ class Domain(Protocol):
     def problem(self, rng: random.Random, language: Language, level: int) -> Problem:
         """Draw a problem, from either split."""
 
-    def gold_thinking(self, problem: Problem) -> str:
-        """A right thinking in the problem's language (preflight, cold start)."""
-
     def trace(self, problem: Problem, rng: random.Random, mixture: Mixture) -> Trace:
         """Answer the way the pretraining corpus does: mostly at once and often wrongly, rarely with a check."""
 

@@ -39,10 +39,6 @@ class Mathematics:
         kind = "mixed" if any(term < 0 for term in terms) else "sum"
         return Problem(self.name, kind, language, level, question, str(total), key, {"terms": terms})
 
-    def gold_thinking(self, problem: Problem) -> str:
-        """The worked steps alone."""
-        return phrases.DIRECT_STEPS[problem.language].format(s=_steps(problem.data["terms"]))
-
     def trace(self, problem: Problem, rng: random.Random, mixture: Mixture) -> Trace:
         """A guess, and with `mixture.check` probability a check that always ends right."""
         terms: list[int] = problem.data["terms"]

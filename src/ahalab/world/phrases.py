@@ -54,6 +54,3 @@ CORRECTED: Choices = {
     "en": ("so that was a mistake, it is {t}.", "so {g} was an error, it is {t}."),
     "zh": ("所以刚才错误，应该是{t}。", "所以{g}不对，应该是{t}。"),
 }
-
-DIRECT_STEPS: dict[Language, str] = {"en": "step by step: {s}.", "zh": "一步一步算：{s}。"}
-"""A check-free worked solution; used for gold answers only, never in the corpus."""
