@@ -91,9 +91,50 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
-    """What a stage leaves for another: a folder on disk and its content hash."""
+class SupervisedRow:
+    """One worked answer to learn from: what `sample` stages leave in `data/rows.jsonl` and `sft` stages read."""
 
-    kind: Literal["checkpoint", "dataset", "report"]
-    path: str
-    hash: str
+    id: str
+    """Unique within its data set."""
+    question: str
+    thinking: str
+    """"" where the answer needs none (trivial queries)."""
+    answer: str
+    """The final summary."""
+    domain: str
+    language: str
+    source: str
+    """Which stage and teacher made it."""
+    rounds: int = 1
+    """Turns of the dialogue."""
+    prompt_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two answers to one question of which one was preferred: what the pairwise loss learns from."""
+
+    id: str
+    question: str
+    chosen: str
+    """The final summary alone: the helpful reward model sees nothing else (paper §3.1)."""
+    rejected: str
+    domain: str
+    language: str
+    source: str
+    margin: float = 0.0
+    """Mean difference of the judge's verdicts, on the scale -2 to 2; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledResponse:
+    """A whole response, thinking included, labelled safe or unsafe: what the point-wise loss learns from."""
+
+    id: str
+    question: str
+    thinking: str
+    answer: str
+    safe: bool
+    domain: str
+    language: str
+    source: str

@@ -83,7 +83,8 @@ class StageContext:
     folder: Path
     """Work folder `stages/<name>.partial`; the pipeline renames it when the stage returns."""
     inputs: Mapping[str, str]
-    """Input name → model base or folder, e.g. {"from": "builtin:tiny"}."""
+    """Input name → where it lies: a model's base name or `checkpoint/` folder, a data set's `data/` folder, the
+    stage folder of an evaluation. E.g. {"from": "builtin:tiny", "data[0]": "runs/x/stages/cold_start/data"}."""
     seed: int
     progress: Progress = field(default_factory=SilentProgress)
     event: Callable[..., None] = lambda kind, **data: None  # noqa: ARG005
@@ -91,6 +92,8 @@ class StageContext:
     skip_bad_rows: bool = False
     data_folder: Path = Path()
     """Relative data files of the recipe are looked for here: the recipe's own folder."""
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
+    """The recipe's `endpoints:` by name (`ahalab.endpoints.config.EndpointConfig`)."""
 
 
 @dataclass(frozen=True, slots=True)

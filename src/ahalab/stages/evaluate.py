@@ -18,9 +18,10 @@ from ahalab.runs.atomic import remove_leftovers
 from ahalab.runs.jsonl import JsonlWriter, read_jsonl
 from ahalab.stages.collect import RewardRules
 from ahalab.stages.context import StageContext, StageResult
+from ahalab.stages.inputs import StageConfig
 from ahalab.stages.sample_metrics import mean
 from ahalab.stages.setup import build_collector, settle_prompts
-from ahalab.validation import StrictModel, told
+from ahalab.validation import told
 
 VERSION = 1
 
@@ -34,7 +35,7 @@ SHARD = 50
 """Prompts per shard: the unit that restarts after a kill."""
 
 
-class EvaluateConfig(StrictModel):
+class EvaluateConfig(StageConfig):
     """pass@1 as the mean over k samples, unbiased pass@k, and how long and how reflective the thinking is."""
 
     from_: str = Field("base", alias="from", description="Stage whose checkpoint is evaluated, or `base`.")

@@ -24,6 +24,7 @@ from ahalab.policy.forward import make_decoder
 from ahalab.policy.load import Policy, default_device, load_weights, save_policy
 from ahalab.policy.tiny_tokenizer import build_tiny_tokenizer
 from ahalab.stages.context import StageContext, StageResult
+from ahalab.stages.inputs import StageConfig
 from ahalab.stages.ledger import Ledger
 from ahalab.validation import StrictModel
 from ahalab.world.corpus import document
@@ -65,7 +66,7 @@ class CorpusMixture(StrictModel):
         return Mixture(**self.model_dump())
 
 
-class PretrainConfig(StrictModel):
+class PretrainConfig(StageConfig):
     """A small Llama and how it is trained."""
 
     steps: Annotated[int, Field(ge=1)] = Field(2400, description="Optimizer steps.")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ahalab.prompts.config import PromptEntry
+from ahalab.stages.inputs import StageConfig
 from ahalab.validation import StrictModel, suggestion, told
 
 
@@ -57,7 +58,7 @@ class StopRules(StrictModel):
     collapse_rollouts: Annotated[int, Field(ge=1)] = _field(5, "… in so many rollouts in a row.")
 
 
-class RLConfig(StrictModel):
+class RLConfig(StageConfig):
     """Pure reinforcement learning with rule rewards: GRPO."""
 
     from_: str = Field("base", alias="from", description="Stage whose checkpoint is trained, or `base`.")
