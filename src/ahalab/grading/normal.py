@@ -10,6 +10,7 @@ _MINUS = str.maketrans({"−": "-", "﹣": "-", "–": "-", "‐": "-", "‑": "
 _BLANKS = re.compile(r"\s+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+)?(?:\.[0-9]*)?")
 _HAS_DIGIT = re.compile(r"[0-9]")
+_BOX = "\\boxed{"
 
 
 def plain_text(text: str) -> str:
@@ -30,3 +31,19 @@ def plain_number(text: str) -> Decimal | None:
     if not _HAS_DIGIT.search(plain) or not _NUMBER.fullmatch(plain):
         return None
     return Decimal(plain.replace(",", "").replace(" ", ""))
+
+
+def final_answer(text: str) -> str:
+    """What the last `\\boxed{…}` of a summary holds, or the whole text when there is none.
+
+    Braces may be nested; a box that is never closed is none.
+    """
+    start = text.rfind(_BOX)
+    if start < 0:
+        return text
+    depth = 1
+    for position in range(start + len(_BOX), len(text)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[start + len(_BOX) : position]
+    return text

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ahalab.grading.failure import GraderFailure
+from ahalab.grading.functions import function_verifier
 from ahalab.grading.gym import prepare_reasoning_gym, reasoning_gym_verifier
 from ahalab.grading.mathematics import math_verifier, prepare_math
-from ahalab.grading.normal import plain_number, plain_text
+from ahalab.grading.normal import final_answer, plain_number, plain_text
+from ahalab.grading.world import helpful_verifier, safe_verifier
 
 Verifier = Callable[[str, str, Mapping[str, Any]], float]
 
@@ -26,13 +28,15 @@ def is_overlong(answer: str, gold: str | None) -> bool:
 def exact_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:  # noqa: ARG001
     """1.0 when both are the same number ("284." = "284" = "＋284" = "284.0") or the same text, else 0.0.
 
-    Text is compared without regard to case, white space, full width and a full stop at the end.
+    Text is compared without regard to case, white space, full width and a full stop at the end. Of a summary the
+    last `\\boxed{…}` counts.
 
     Raises:
         GraderFailure: the gold answer is blank.
     """
     if not plain_text(gold):
         raise GraderFailure("gold unreadable: the gold answer is blank")
+    answer = final_answer(answer)
     ours, theirs = plain_number(answer), plain_number(gold)
     if ours is not None and theirs is not None:
         return float(ours == theirs)
@@ -53,7 +57,7 @@ def choice_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:
 
     An option is named by its letter ("B", "(b)", "B.", "\\boxed{B}", "the answer is B", 答案是B), by its
     text, or by both where they agree ("B. Paris"). `extra["options"]` lists the texts; without it only
-    letters count.
+    letters count. Of a summary the last `\\boxed{…}` counts.
 
     Raises:
         GraderFailure: the gold names no option, or two different ones by letter and by text.
@@ -71,6 +75,7 @@ def choice_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:
         right = _by_letter_and_text(gold, options)
     if right is None:
         raise GraderFailure(f"gold unreadable: {gold[:100]!r} names none of the {len(options)} options")
+    answer = final_answer(answer)
     for given in (_by_letter(answer, len(options)), _by_text(answer, options)):
         if given is not None:
             return float(given == right)
@@ -116,6 +121,9 @@ VERIFIERS: dict[str, Verifier] = {
     "math": math_verifier,
     "choice": choice_verifier,
     "reasoning_gym": reasoning_gym_verifier,
+    "function": function_verifier,
+    "helpful": helpful_verifier,
+    "safe": safe_verifier,
 }
 """Every verifier by the name a prompt carries. "none" is not among them: nothing is graded then."""
 

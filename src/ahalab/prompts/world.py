@@ -70,7 +70,17 @@ class WorldSource:
             answer=problem.answer,
             domain=problem.domain,
             source=self.name,
-            verifier="exact",
+            verifier=DOMAINS[problem.domain].verifier,
             language=problem.language,
             level=problem.level,
+            extra={
+                **DOMAINS[problem.domain].grading(problem),
+                "world": {
+                    "domain": problem.domain,
+                    "kind": problem.kind,
+                    "language": problem.language,
+                    "level": problem.level,
+                    "data": dict(problem.data),
+                },
+            },
         )

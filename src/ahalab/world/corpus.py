@@ -6,11 +6,29 @@ import random
 
 from ahalab.records import Language
 from ahalab.text.template import table1_prompt
+from ahalab.world.choice import Choice
 from ahalab.world.domain import Domain, Mixture, Problem, Split, Trace, keyed_random, split_of
+from ahalab.world.functions import Functions, Repairs
+from ahalab.world.instructions import Instructions
+from ahalab.world.logic import Logic
 from ahalab.world.mathematics import Mathematics
+from ahalab.world.safety import Safety
 
-DOMAINS: dict[str, Domain] = {"math": Mathematics()}
+_ALL: tuple[Domain, ...] = (
+    Mathematics(),
+    Logic(),
+    Choice(),
+    Functions(),
+    Instructions(),
+    Safety(),
+    Repairs(),
+)
+
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _ALL}
 """Every domain of the world by name; a new domain joins here."""
+
+REASONING = ("math", "logic", "choice", "code")
+"""Domains whose answers a rule checks: the reasoning prompts of the paper's Table 4."""
 
 
 def world_problem(
@@ -37,8 +55,8 @@ def world_problem(
 def document(seed: int, index: int, mixture: Mixture) -> str:
     """One document of the corpus, without the end token: a drill, or a question answered in the base template."""
     rng = keyed_random("document", seed, index)
-    domain = DOMAINS[rng.choice(sorted(DOMAINS))]
-    if rng.random() < mixture.drill:
+    domain = rng.choices(_ALL, [domain.weight for domain in _ALL])[0]
+    if rng.random() < mixture.drill * domain.drill_share:
         return domain.drill(rng)
     language: Language = "zh" if rng.random() < mixture.chinese else "en"
     problem = world_problem(

@@ -9,15 +9,27 @@ from __future__ import annotations
 import random
 
 from ahalab.records import Language
-from ahalab.world import phrases
-from ahalab.world.domain import Mixture, Problem, Trace, split_of
+from ahalab.world.domain import Problem, split_of
+from ahalab.world.reasoning import ReasoningDomain
+
+QUESTIONS: dict[Language, tuple[str, ...]] = {
+    "en": ("What is {e}?", "Compute {e}.", "How much is {e}?", "Work out {e}."),
+    "zh": ("{e}等于多少？", "计算{e}。", "请算出{e}的结果。", "{e}是多少？"),
+}
 
 
-class Mathematics:
+class Mathematics(ReasoningDomain):
     """Expressions such as 89+42-55+98; the level is the number of terms less two (3 to 6 terms, levels 1 to 4)."""
 
     name = "math"
     levels = (1, 2, 3, 4)
+    verifier = "exact"
+    weight = 0.44
+    drill_share = 1.0
+    summary = {  # noqa: RUF012
+        "en": ("Working out {e} step by step gives \\boxed{{{t}}}.",),
+        "zh": ("逐步计算{e}，得到\\boxed{{{t}}}。",),
+    }
 
     def problem(self, rng: random.Random, language: Language, level: int) -> Problem:
         """Partial results stay between 10 and 999, so every step of a check is of one kind."""
@@ -32,36 +44,31 @@ class Mathematics:
                 term = -term
             terms.append(term)
             total += term
-        expression = _expression(terms)
-        question = rng.choice(phrases.QUESTIONS[language]).format(e=expression)
+        question = rng.choice(QUESTIONS[language]).format(e=_expression(terms))
         # The order of the terms does not make another problem.
         key = "math:" + ",".join(map(str, sorted(terms)))
         kind = "mixed" if any(term < 0 for term in terms) else "sum"
-        return Problem(self.name, kind, language, level, question, str(total), key, {"terms": terms})
+        data = {"terms": terms, "result": str(total)}
+        return Problem(self.name, kind, language, level, question, str(total), key, data)
 
-    def trace(self, problem: Problem, rng: random.Random, mixture: Mixture) -> Trace:
-        """A guess, and with `mixture.check` probability a check that always ends right."""
-        terms: list[int] = problem.data["terms"]
+    def said_again(self, problem: Problem, language: Language) -> str:  # noqa: ARG002
+        """The expression."""
+        return _expression(problem.data["terms"])
+
+    def steps(self, problem: Problem, language: Language, *, backwards: bool = False) -> str | None:  # noqa: ARG002
+        """One operation at a time; sums can be done from the other end too."""
+        if backwards and problem.kind != "sum":
+            return None
+        terms = problem.data["terms"]
+        return _steps(terms[::-1] if backwards else terms)
+
+    def slip(self, problem: Problem, rng: random.Random) -> str:
+        """A lost carry, a neighbouring digit, or a bad estimate."""
         truth = int(problem.answer)
-        guess = truth if rng.random() < mixture.direct_right else _slip(truth, rng)
-        said: list[tuple[phrases.Choices, dict[str, object]]] = [
-            (phrases.GUESSES, {"e": _expression(terms), "g": guess})
-        ]
-        checked = rng.random() < mixture.check
-        if checked:
-            said.append((phrases.CHECKS, {"s": _steps(terms)}))
-            said.append(
-                (phrases.CONFIRMED if guess == truth else phrases.CORRECTED, {"t": truth, "g": guess})
-            )
-            if rng.random() < mixture.second_check and problem.kind == "sum":
-                said.append((phrases.SECOND_CHECKS, {"s": _steps(terms[::-1])}))
-                said.append((phrases.CONFIRMED, {"t": truth}))
-        switched = rng.randrange(len(said)) if rng.random() < mixture.mixed_language else -1
-        parts = []
-        for position, (choices, values) in enumerate(said):
-            language = problem.language if position != switched else _other(problem.language)
-            parts.append(rng.choice(choices[language]).format(**values))
-        return Trace(_join(parts), str(truth if checked else guess), checked)
+        while True:
+            guess = truth + rng.choice((rng.choice((-10, 10)), rng.randint(-9, 9), rng.randint(-40, 40)))
+            if guess != truth and guess > 0:
+                return str(guess)
 
     def drill(self, rng: random.Random) -> str:
         """Worked expressions, or twelve single steps: what a check is made of, without a question or a reflection."""
@@ -74,7 +81,9 @@ class Mathematics:
             problem = self.problem(rng, "en", rng.choice(self.levels))
             if split_of(problem.key) == "train":
                 terms = problem.data["terms"]
-                return f"{_expression(terms)}: {_steps(terms)}. {problem.answer}."
+                # Copying a result into a box is what a summary needs.
+                result = f"\\boxed{{{problem.answer}}}" if rng.random() < 0.15 else problem.answer
+                return f"{_expression(terms)}: {_steps(terms)}. {result}."
 
 
 def _single_step(rng: random.Random) -> str:
@@ -96,23 +105,3 @@ def _steps(terms: list[int]) -> str:
         steps.append(f"{total}{term:+d}={total + term}")
         total += term
     return ", ".join(steps)
-
-
-def _slip(truth: int, rng: random.Random) -> int:
-    """A plausible wrong result: a lost carry, a neighbouring digit, or a bad estimate."""
-    while True:
-        guess = truth + rng.choice((rng.choice((-10, 10)), rng.randint(-9, 9), rng.randint(-40, 40)))
-        if guess != truth and guess > 0:
-            return guess
-
-
-def _other(language: Language) -> Language:
-    return "zh" if language == "en" else "en"
-
-
-def _join(parts: list[str]) -> str:
-    """English sentences are set apart by a space; after a Chinese full stop none is written."""
-    text = parts[0]
-    for part in parts[1:]:
-        text += part if text.endswith("。") and not part[0].isascii() else " " + part
-    return text
