@@ -328,7 +328,7 @@ def test_the_gradient_is_clipped_by_its_global_norm() -> None:
     metrics = learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
     assert metrics["grad_norm"] == pytest.approx(norm, rel=1e-5)
     for name, parameter in model.named_parameters():
-        moment = learner._optimizer.state[parameter]["exp_avg"]
+        moment = learner.optimization.adamw.state[parameter]["exp_avg"]
         torch.testing.assert_close(moment, 0.5 * plain[name] * 1e-3 / norm, rtol=1e-3, atol=1e-9)
 
 
@@ -417,7 +417,7 @@ def test_a_fresh_optimizer_is_saved_and_loaded_too(tmp_path: Path) -> None:
     learner = learner_of(model)
     learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
     learner.load(tmp_path)
-    assert not learner._optimizer.state
+    assert not learner.optimization.adamw.state
 
 
 def test_state_of_another_model_or_a_broken_file_is_refused_and_changes_nothing(tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ def test_state_of_another_model_or_a_broken_file_is_refused_and_changes_nothing(
     untied = learner_of(tiny_model(tied=False))
     with pytest.raises(UserError, match=r"only the model has 'exp_avg/lm_head.weight'"):
         untied.load(tmp_path)
-    assert not untied._optimizer.state
+    assert not untied.optimization.adamw.state
     with pytest.raises(EnvironmentFailure, match="missing or broken"):
         learner.load(tmp_path / "nowhere")
     (tmp_path / "optimizer.safetensors").write_bytes(state[: len(state) // 2])

@@ -63,7 +63,7 @@ def test_a_real_full_disk_is_one_message_and_the_same_command_goes_on(
     assert "Traceback" not in done.stderr
     assert "second exit code: 0\n" in done.stdout, done.stderr
 
-    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm").code == 0
+    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm", "--no-reuse").code == 0
     assert hashes(tmp_path / "copy") == hashes(tmp_path / "calm")
 
 
@@ -102,5 +102,5 @@ def test_a_full_disk_at_each_kind_of_write_loses_nothing(
         assert [path.name for path in (kept / "checkpoints").iterdir()] == ["step-000002"]
     done = aha("run", recipe, "--runs", tmp_path, "--name", "disk")
     assert done.code == 0, done.err
-    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm").code == 0
+    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm", "--no-reuse").code == 0
     assert hashes(tmp_path / "disk") == hashes(tmp_path / "calm")

@@ -126,7 +126,7 @@ def test_ctrl_c_in_an_evaluation_keeps_its_finished_shards(
     aha: Aha, recipe: Path, calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    write: Callable[..., None] = evaluate._write_shard
+    write: Callable[..., None] = evaluate.write_shard
 
     def write_and_interrupt(folder: Path, number: int, rows: object) -> None:
         write(folder, number, rows)
@@ -135,7 +135,7 @@ def test_ctrl_c_in_an_evaluation_keeps_its_finished_shards(
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "_write_shard", write_and_interrupt)
+        patch.setattr(evaluate, "write_shard", write_and_interrupt)
         done = aha("run", recipe, "--runs", tmp_path)
         # Its only shard is written: the evaluation is over, and the next stage does not begin.
         assert done.code == 130
@@ -153,9 +153,9 @@ def test_shards_of_an_interrupted_evaluation_are_not_sampled_again(
     recipe["stages"]["before"]["evaluate"]["n"] = 10
     path = write_recipe(tmp_path / "small.yaml", recipe)
     monkeypatch.setattr(evaluate, "SHARD", 3)
-    assert aha("run", path, "--runs", tmp_path, "--name", "calm").code == 0
+    assert aha("run", path, "--runs", tmp_path, "--name", "calm", "--no-reuse").code == 0
     written: list[int] = []
-    write: Callable[..., None] = evaluate._write_shard
+    write: Callable[..., None] = evaluate.write_shard
 
     def write_and_interrupt(folder: Path, number: int, rows: object) -> None:
         write(folder, number, rows)
@@ -163,11 +163,11 @@ def test_shards_of_an_interrupted_evaluation_are_not_sampled_again(
         if number == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(evaluate, "_write_shard", write_and_interrupt)
-    done = aha("run", path, "--runs", tmp_path, "--name", "cut")
+    monkeypatch.setattr(evaluate, "write_shard", write_and_interrupt)
+    done = aha("run", path, "--runs", tmp_path, "--name", "cut", "--no-reuse")
     assert done.code == 130
     assert "before: 2 of 4 shards are saved." in done.err
-    assert aha("run", path, "--runs", tmp_path, "--name", "cut").code == 0
+    assert aha("run", path, "--runs", tmp_path, "--name", "cut", "--no-reuse").code == 0
     assert written == [0, 1, 2, 3]
     assert manifests(tmp_path / "cut") == manifests(tmp_path / "calm")
 
@@ -176,15 +176,15 @@ def test_a_kill_after_the_last_checkpoint_leaves_the_same_manifest(
     aha: Aha, trained_base: Path, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = write_recipe(tmp_path / "small.yaml", training_only(trained_base, questions))
-    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm").code == 0
+    assert aha("run", recipe, "--runs", tmp_path, "--name", "calm", "--no-reuse").code == 0
 
     def die(_self: Ledger) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "finish", die)
-        assert aha("run", recipe, "--runs", tmp_path, "--name", "cut").code == 130
-    assert aha("run", recipe, "--runs", tmp_path, "--name", "cut").code == 0
+        assert aha("run", recipe, "--runs", tmp_path, "--name", "cut", "--no-reuse").code == 130
+    assert aha("run", recipe, "--runs", tmp_path, "--name", "cut", "--no-reuse").code == 0
     assert manifests(tmp_path / "cut") == manifests(tmp_path / "calm")
 
 

@@ -21,7 +21,7 @@ def recipe(trained_base: Path, questions: Path, tmp_path_factory: pytest.TempPat
 
 
 def run(aha: Aha, recipe: Path, runs: Path, name: str, *options: object) -> Path:
-    done = aha("run", recipe, "--runs", runs, "--name", name, *options)
+    done = aha("run", recipe, "--runs", runs, "--name", name, "--no-reuse", *options)
     assert done.code == 0, done.err
     return runs / name
 

@@ -225,9 +225,44 @@ def test_the_round_trip_names_what_a_tokenizer_loses() -> None:
 
 def test_what_cannot_be_read_back_is_not_written() -> None:
     renderer = Renderer(make_tokenizer())
-    for thinking, answer in (("", "5"), ("a", " \n"), ("a </think>", "5"), ("a", "<answer>5")):
+    for thinking, answer in (("a", ""), ("a", " \n"), ("a </think>", "5"), ("a", "<answer>5")):
         with pytest.raises(ValueError, match=r"blank|tags"):
             renderer.render_response(thinking, answer)
+
+
+@pytest.mark.parametrize("prefill", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reply_without_thinking_keeps_its_answer(kind: str, prefill: bool) -> None:
+    renderer = Renderer(make_tokenizer(**KINDS[kind]), think_prefill=prefill)
+    written = renderer.render_response(" ", "hello")
+    assert written.endswith("</think> <answer> hello </answer>")
+    response = renderer.parse(renderer.decode(renderer.reply_ids("", "hello")), "stop")
+    assert (response.thinking, response.answer) == (None, "hello")
+    assert response.fault == "empty thinking"
+    assert not renderer.prefilled or written == " </think> <answer> hello </answer>"
+
+
+def test_an_empty_thinking_is_written_with_its_tags() -> None:
+    written = Renderer(make_tokenizer()).render_response("", "hello")
+    assert written == " <think> </think> <answer> hello </answer>"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_written_reply_ends_in_the_one_token_that_ends_it_in_this_template(kind: str) -> None:
+    tokenizer = make_tokenizer(**KINDS[kind])
+    renderer = Renderer(tokenizer, extra_stop_ids=(tokenizer.eos_token_id, 7))
+    ids = renderer.reply_ids("a", "b")
+    assert ids[:-1] == renderer.completion_ids(renderer.render_response("a", "b"))
+    assert ids[-1] == renderer.stop_id
+    assert renderer.stop_id in renderer.stop_ids
+    ending = "<|im_end|>" if kind.startswith("chat") else tokenizer.eos_token
+    assert tokenizer.decode([ids[-1]], skip_special_tokens=False) == ending
+
+
+def test_a_reply_that_would_stop_in_its_middle_is_refused() -> None:
+    tokenizer = make_tokenizer()
+    with pytest.raises(ValueError, match="stop token"):
+        Renderer(tokenizer).reply_ids("a", f"b {tokenizer.eos_token} c")
 
 
 def test_smollm2s_own_tokenizer_round_trips() -> None:

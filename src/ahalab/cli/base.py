@@ -21,7 +21,7 @@ def _group() -> None:
 
 @app.command("build")
 def build(
-    name: Annotated[str, typer.Argument(help="tiny")],
+    name: Annotated[str, typer.Argument(help="tiny or tiny-small")],
     steps: Annotated[int | None, typer.Option(help="Fewer steps, to try it out.")] = None,
     seed: Annotated[int, typer.Option(help="The bundled one is seed 0.")] = 0,
     runs: Annotated[Path, typer.Option(help="Folder that holds run folders.")] = Path("runs"),
@@ -33,20 +33,25 @@ def build(
     from ahalab.pipeline.bases import compare_with_card, export_base
     from ahalab.pipeline.execution import Execution
     from ahalab.pipeline.recipe import load_recipe
+    from ahalab.policy.locate import BUILTIN
+    from ahalab.validation import suggestion
 
-    if name != "tiny":
-        raise UserError(f"aha base build {name}: no such bundled base; there is one: tiny")
+    names = list(BUILTIN.values())
+    if name not in names:
+        raise UserError(f"aha base build {name}: no such bundled base; {suggestion(name, names)}")
     overrides = {"seed": seed, "stages.tiny.pretrain.steps": steps, "threads": threads}
     if steps is not None:
         # A base that was hardly trained rambles to the limit: a few prompts show that the card is measured.
-        overrides["stages.card.evaluate.n"] = 10
-    recipe = load_recipe("tiny-base", {key: value for key, value in overrides.items() if value is not None})
+        overrides |= {"stages.card.evaluate.n": 10, "stages.domains.evaluate.n": 12}
+    recipe = load_recipe(
+        f"{name}-base", {key: value for key, value in overrides.items() if value is not None}
+    )
     suffix = f"-{steps}" if steps is not None else ""
-    execution = Execution(runs / f"tiny-base-seed{seed}{suffix}", progress=make_progress(errors))
+    execution = Execution(runs / f"{name}-base-seed{seed}{suffix}", progress=make_progress(errors))
     run = run_to_end(recipe, execution)
-    for line in compare_with_card(run):
+    for line in compare_with_card(run, name):
         output.print(line, highlight=False)
     if to is not None:
-        export_base(run, to)
+        export_base(run, to, name)
         output.print(f"exported: {to}")
     output.print(f"run folder: {run.path}")

@@ -27,6 +27,12 @@ SkipOption = Annotated[
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Only check: models, data, memory, graders on gold answers.")
 ]
+ReuseOption = Annotated[
+    bool,
+    typer.Option(
+        "--reuse/--no-reuse", help="Take stages made before with the same settings from runs in the same folder."
+    ),
+]
 
 
 def run(
@@ -39,15 +45,31 @@ def run(
     runs: RunsOption = Path("runs"),
     threads: Annotated[int | None, typer.Option(help="CPU threads; probed when left out.")] = None,
     set_: SetOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Make STAGE and what depends on it again; the old is kept."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Make only STAGE and what it needs, then stop.")
+    ] = None,
+    reuse: ReuseOption = True,
     skip_bad_rows: SkipOption = False,
     only_check: DryOption = False,
 ) -> None:
-    """Run a recipe; the same command goes on with an interrupted one."""
+    """Run a recipe. The same command goes on with an interrupted one, and makes again what was changed in it."""
     from ahalab.pipeline.recipe import load_recipe
 
     overrides = {"base": base, "seed": seed, "threads": threads}
     loaded = load_recipe(recipe, {k: v for k, v in overrides.items() if v is not None} | parse_sets(set_))
-    perform(loaded, runs / (name or loaded.name), skip_bad_rows=skip_bad_rows, only_check=only_check)
+    perform(
+        loaded,
+        runs / (name or loaded.name),
+        start=start,
+        until=until,
+        reuse=reuse,
+        skip_bad_rows=skip_bad_rows,
+        only_check=only_check,
+    )
 
 
 def parse_sets(settings: list[str] | None) -> dict[str, Any]:
@@ -64,8 +86,17 @@ def parse_sets(settings: list[str] | None) -> dict[str, Any]:
     return parsed
 
 
-def perform(recipe: Recipe, path: Path, *, skip_bad_rows: bool, only_check: bool) -> None:
-    """Run `recipe` in `path`, print its figures, write its report."""
+def perform(
+    recipe: Recipe,
+    path: Path,
+    *,
+    skip_bad_rows: bool,
+    only_check: bool,
+    start: str | None = None,
+    until: str | None = None,
+    reuse: bool = True,
+) -> None:
+    """Run `recipe` in `path`, print its figures, write its report. The options are those of `run`."""
     from ahalab.cli.progress import make_progress
     from ahalab.cli.tables import print_memory, print_preflight, print_summary
     from ahalab.pipeline.execute import dry_run
@@ -76,6 +107,9 @@ def perform(recipe: Recipe, path: Path, *, skip_bad_rows: bool, only_check: bool
         path,
         progress=make_progress(errors),
         skip_bad_rows=skip_bad_rows,
+        start=start,
+        until=until,
+        reuse=reuse,
         on_preflight=lambda stage, report: print_preflight(errors, stage, report),
         on_memory=lambda estimate: print_memory(errors, estimate),
     )
@@ -90,6 +124,8 @@ def perform(recipe: Recipe, path: Path, *, skip_bad_rows: bool, only_check: bool
     page = write_report(finished.path)
     print_summary(output, finished.path)
     output.print(f"run folder: {finished.path}\nreport: {page}", highlight=False)
+    if until is not None:
+        output.print(f"stopped after {until} as asked; without --until the run goes on.", highlight=False)
 
 
 def run_to_end(recipe: Recipe, execution: Execution) -> RunFolder:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ahalab.analysis.evaluations import figure_ratio
+from ahalab.analysis.evaluations import Evaluation, figure_ratio
+from ahalab.analysis.stage_table import StageTable, cell_text, describe, items_text, lines_of
 from ahalab.policy.memory import MemoryEstimate
 from ahalab.report.summary import summarise
 from ahalab.report.wording import interval
 from ahalab.runs.atomic import format_size
 from ahalab.stages.preflight import PreflightReport
 from ahalab.text.hostile import make_visible
+
+if TYPE_CHECKING:
+    from ahalab.report.seeds import RunTables
 
 QUESTION_WIDTH = 36
 """Columns of a question at most; what is left of the line goes to the completion."""
@@ -134,13 +139,22 @@ SUMMARY_ROWS = (
 
 
 def print_summary(console: Console, run: Path) -> None:
-    """Before and after, with 95 % intervals over prompts and the ratio; nothing when there is no such pair."""
-    pair = summarise(run, with_samples=False).before_after
-    if pair is None:
-        return
-    before, after = pair
+    """The stage tables with their orderings; without one, before and after with 95 % intervals and the ratio.
+
+    Nothing where the run has neither.
+    """
+    summary = summarise(run, with_samples=False)
+    for name, table in summary.tables.items():
+        print_stage_table(console, f"{run.name}: {name}", table)
+        print_orderings(console, table.orderings)
+        console.print(make_visible(describe(table)), highlight=False, markup=False)
+    if not summary.tables and summary.before_after is not None:
+        _print_before_after(console, run.name, *summary.before_after)
+
+
+def _print_before_after(console: Console, run: str, before: Evaluation, after: Evaluation) -> None:
     table = Table(
-        title=f"{escape(run.name)}: before ({escape(before.of)}) and after ({escape(after.of)})",
+        title=f"{escape(run)}: before ({escape(before.of)}) and after ({escape(after.of)})",
         title_justify="left",
     )
     table.add_column("")
@@ -152,3 +166,62 @@ def print_summary(console: Console, run: Path) -> None:
             times = figure_ratio(first, last)
             table.add_row(label, interval(first), interval(last), "" if times is None else f"× {times:.2f}")
     console.print(table)
+
+
+VERDICT_STYLES = {"holds": "green", "does not": "red", "undecided": "yellow", "not measured": "dim"}
+
+
+def print_stage_table(
+    console: Console,
+    title: str,
+    table: StageTable,
+    cell: Callable[[str, str], str] | None = None,
+) -> None:
+    """A line a measure, a column a set of weights; on a narrow terminal the intervals go below, then away."""
+    shown = cell or (lambda row, column: cell_text(table, row, column))
+    lines = [
+        (label, [shown(row, column) for row in table.rows], items_text(table, column))
+        for column, label in lines_of(table)
+    ]
+    texts = [text for _, cells, _ in lines for text in cells]
+    free = console.width - _widest([label for label, _, _ in lines] or [""]) - 12
+    room = free // max(1, len(table.rows)) - 3
+    values = [text.partition(" ") for text in texts]
+    whole = max(map(cell_len, texts), default=0)
+    below = max((max(cell_len(value), cell_len(rest)) for value, _, rest in values), default=0)
+    made = Table(title=escape(make_visible(title)), title_justify="left", title_style="bold")
+    made.add_column("points of 100")
+    for row in table.rows:
+        made.add_column(escape(make_visible(row)), justify="right", no_wrap=True)
+    made.add_column("n", justify="right", no_wrap=True)
+    for label, cells, items in lines:
+        made.add_row(escape(make_visible(label)), *(_fitted(text, room, whole, below) for text in cells), items)
+    console.print(made)
+
+
+def _fitted(text: str, room: int, whole: int, below: int) -> str:
+    value, _, rest = text.partition(" ")
+    if whole <= room or not rest:
+        return escape(text)
+    return escape(f"{value}\n{rest}") if below <= room else escape(value)
+
+
+def print_orderings(console: Console, orderings: Sequence[Mapping[str, Any]]) -> None:
+    """Each ordering (as `Outcome.as_dict`; `by_run` where there are several runs) and the numbers that decide it."""
+    for one in orderings:
+        style = VERDICT_STYLES.get(str(one.get("verdict")), "")
+        verdict = escape(f"{one.get('verdict'):<12}")
+        sentence = escape(make_visible(str(one.get("sentence"))))
+        console.print(f"[{style}]{verdict}[/] {sentence}" if style else f"{verdict} {sentence}", highlight=False)
+        seeds = one.get("by_run")
+        told = f"{one.get('why')}" + (f" · by run: {', '.join(seeds.values())}" if seeds else "")
+        console.print(f"{'':<13}{make_visible(told)}", style="dim", highlight=False, markup=False)
+
+
+def print_run_tables(console: Console, tables: RunTables) -> None:
+    """The table of one run or the mean of several, its orderings, and how the numbers came about."""
+    several = len(tables.contents) > 1
+    print_stage_table(console, ", ".join(tables.contents), tables.table, tables.cell)
+    orderings = tables.as_dict()["orderings"]
+    print_orderings(console, orderings if several else [{**one, "by_run": None} for one in orderings])
+    console.print(make_visible(tables.description()), highlight=False, markup=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ahalab.cli.run import DryOption, RunsOption, SkipOption, parse_sets, perform
+from ahalab.cli.run import DryOption, ReuseOption, RunsOption, SkipOption, parse_sets, perform
 from ahalab.errors import UserError
 
 
@@ -38,6 +38,7 @@ def zero(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the stage: samples_per_prompt=4"),
     ] = None,
+    reuse: ReuseOption = True,
     skip_bad_rows: SkipOption = False,
     only_check: DryOption = False,
 ) -> None:
@@ -62,7 +63,7 @@ def zero(
         "zero",
         overrides=settings,
     )
-    perform(recipe, runs / name, skip_bad_rows=skip_bad_rows, only_check=only_check)
+    perform(recipe, runs / name, reuse=reuse, skip_bad_rows=skip_bad_rows, only_check=only_check)
 
 
 def prompt_entry(text: str) -> dict[str, Any]:

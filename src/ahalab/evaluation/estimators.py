@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 2000
 
@@ -39,7 +40,15 @@ def pass_at_k(n_samples: int, n_correct: int, k: int) -> float:
     return 1.0 - math.comb(n_samples - n_correct, k) / math.comb(n_samples, k)
 
 
-def bootstrap(items: Sequence[float], k: int, denominators: Sequence[float] | None = None) -> Estimate:
+def drawn_items(n: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
+    """[resamples, n] places of the items of each resample: the same for every figure of n items."""
+    rng = np.random.Generator(np.random.Philox(key=12345))
+    return rng.integers(0, n, size=(resamples, n))
+
+
+def bootstrap(
+    items: Sequence[float], k: int, denominators: Sequence[float] | None = None, resamples: int = RESAMPLES
+) -> Estimate:
     """Mean of per-item values with a 95 % percentile bootstrap interval. Items are resampled, never samples.
 
     With `denominators` (one an item) the figure is the sum of the items over the sum of the denominators. The
@@ -54,8 +63,7 @@ def bootstrap(items: Sequence[float], k: int, denominators: Sequence[float] | No
     weights = np.ones(len(values)) if denominators is None else np.asarray(denominators, dtype=np.float64)
     if len(weights) != len(values):
         raise ValueError(f"{len(values)} items but {len(weights)} denominators")
-    rng = np.random.Generator(np.random.Philox(key=12345))
-    drawn = rng.integers(0, len(values), size=(RESAMPLES, len(values)))
+    drawn = drawn_items(len(values), resamples)
     figures = values[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
     low, high = np.quantile(figures, [0.025, 0.975])
     return Estimate(float(values.sum() / weights.sum()), float(low), float(high), len(values), k)

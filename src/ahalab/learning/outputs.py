@@ -1,16 +1,19 @@
-"""What the learner trains on: one graded output, its advantage, the log-probs fixed for the rollout."""
+"""What the learner trains on: one output, its advantage, the log-probs fixed for the rollout."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutput:
-    """One sampled output of `n` tokens. Its tensors are made once per rollout and never written again.
+    """One output of `n` tokens. Its tensors are made once per rollout and never written again.
+
+    A worked answer to imitate has neither advantage nor log-probs: `TrainingOutput(prompt_ids, token_ids)`.
 
     Raises ValueError when the parts do not fit together.
     """
@@ -18,20 +21,28 @@ class TrainingOutput:
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     """The `n` completion tokens, the stop token included where there was one."""
-    advantage: float
-    """The same for all tokens of the output (paper 2.1, GRPO)."""
-    old_logprobs: Tensor
-    """[n] float32, natural log, of the policy that sampled, at the sampling temperature."""
-    reference_logprobs: Tensor | None
+    advantage: float | Tensor = 0.0
+    """One for all tokens of the output (paper 2.1, GRPO), or [n] float32, one a token (PPO)."""
+    old_logprobs: Tensor | None = None
+    """[n] float32, natural log, of the policy that sampled, at the sampling temperature. None: the policy as it is
+    at the update, so that every ratio is 1 (what supervised losses never look at)."""
+    reference_logprobs: Tensor | None = None
     """[n] float32 of the reference model at the same temperature; None where no KL is asked for."""
 
     def __post_init__(self) -> None:
         if not self.prompt_ids or not self.token_ids:
             raise ValueError("an output needs at least one prompt token and one completion token")
-        if not math.isfinite(self.advantage):
+        per_token = self.advantage if isinstance(self.advantage, Tensor) else None
+        finite = math.isfinite(self.advantage) if per_token is None else bool(torch.isfinite(per_token).all())
+        if not finite:
             raise ValueError(f"the advantage must be finite, got {self.advantage}")
-        for name, logprobs in (("old", self.old_logprobs), ("reference", self.reference_logprobs)):
-            if logprobs is not None and logprobs.shape != (len(self.token_ids),):
+        named = (
+            ("old log-probs", self.old_logprobs),
+            ("reference log-probs", self.reference_logprobs),
+            ("advantages", per_token),
+        )
+        for name, values in named:
+            if values is not None and values.shape != (len(self.token_ids),):
                 raise ValueError(
-                    f"{name} log-probs have shape {tuple(logprobs.shape)}, expected ({len(self.token_ids)},)"
+                    f"{name} have shape {tuple(values.shape)}, expected ({len(self.token_ids)},)"
                 )

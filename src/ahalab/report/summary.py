@@ -68,6 +68,11 @@ class Summary:
     """Evaluations of the same prompts, in the order in which their weights came to be, the base first."""
     pair: tuple[ShownSample, ShownSample] | None = None
     """One held-out prompt before and after training."""
+    tables: dict[str, StageTable] = field(default_factory=dict)
+    """Stage tables by the name of their stage."""
+    datasets: list[DataSet] = field(default_factory=list)
+    others: list[StageFigures] = field(default_factory=list)
+    """Stages that are neither trained with samples nor evaluated: what their manifests say."""
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,8 +1,60 @@
-"""The one place where reward parts become a sum."""
+"""The one place where reward parts become a sum, and where it is decided which of them a prompt has.
+
+The paper's composition (§2.7): a reasoning prompt has the rule rewards (accuracy, format), a general prompt a
+preference reward (helpful *or* safety, by the data set it comes from) and format; the language reward is for all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ahalab.records import Prompt
+from ahalab.rewards.functions import GENERAL_VERIFIERS
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceScope:
+    """The prompts that a reward model judges: those of a named source, or else of a domain."""
+
+    domains: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRules:
+    """Which parts make the reward of which prompt, and their weights in the sum."""
+
+    weights: Mapping[str, float]
+    """Part → weight; the names of `preferences` are parts too."""
+    accuracy_needs_format: bool
+    preferences: Mapping[str, PreferenceScope] = field(default_factory=dict)
+
+    def preference_of(self, prompt: Prompt) -> str | None:
+        """The reward model that judges this prompt, or None."""
+        for name, scope in self.preferences.items():
+            if prompt.source in scope.sources:
+                return name
+        for name, scope in self.preferences.items():
+            if prompt.domain in scope.domains:
+                return name
+        return None
+
+    def is_general(self, prompt: Prompt) -> bool:
+        """No right answer: never rewarded for its rule's score, and it may be answered without thinking."""
+        return prompt.verifier in GENERAL_VERIFIERS or self.preference_of(prompt) is not None
+
+    def applies(self, part: str, prompt: Prompt) -> bool:
+        """Whether a prompt of this type has the part at all."""
+        if part == "accuracy":
+            return not self.is_general(prompt)
+        return part not in self.preferences or part == self.preference_of(prompt)
+
+    def total(self, parts: Mapping[str, float | None], well_formed: bool) -> float | None:
+        """`compose` by these rules."""
+        return compose(
+            parts, self.weights, accuracy_needs_format=self.accuracy_needs_format, well_formed=well_formed
+        )
 
 
 def compose(

@@ -21,6 +21,8 @@ FAULT_POINTS = (
     "checkpoint.after_rename",
     "stage.before_rename",
     "stage.after_rename",
+    "attempts.before_rename",
+    "attempts.after_rename",
 )
 
 _passes: Counter[str] = Counter()

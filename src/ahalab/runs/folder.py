@@ -6,6 +6,8 @@ runs/<name>/run.json                  format of the folder and the version that 
             events.jsonl              what happened when
             stages/<stage>.partial/   a stage at work
             stages/<stage>/           a finished stage: renamed once its manifest.json is in it
+            attempts/<stage>.<n>/     a stage, finished or not, that the recipe or its inputs left behind
+            attempts/recipe.resolved.<n>.yaml  a recipe of which some stages were changed
             report.html
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +35,8 @@ from ahalab.runs.atomic import (
     write_json,
     write_text,
 )
+from ahalab.runs.differences import differences, shorten
 from ahalab.runs.faults import fault_point
-from ahalab.runs.hashing import canonical_json
 from ahalab.runs.jsonl import JsonlWriter
 from ahalab.runs.lock import LOCK_NAME, RunLock
 from ahalab.runs.manifest import MANIFEST_NAME, Manifest
@@ -48,7 +50,6 @@ PARTIAL = ".partial"
 
 _STAGE_NAME = re.compile(r"\w[\w.-]*")
 _SHOWN_DIFFERENCES = 12
-_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +61,30 @@ class RunFolder:
     """Version of ahalab that made the folder; the caller compares it with its own."""
 
     @classmethod
-    def create_or_open(cls, path: Path, resolved_recipe: Mapping[str, Any], code_version: str) -> RunFolder:
-        """The run folder at `path` for exactly this recipe: made when `path` is missing or empty.
+    def create_or_open(
+        cls,
+        path: Path,
+        resolved_recipe: Mapping[str, Any],
+        code_version: str,
+        fixed: Collection[str] | None = None,
+    ) -> RunFolder:
+        """The run folder at `path` for this recipe: made when `path` is missing or empty.
 
         Never overwrites: UserError when the folder holds another recipe (naming the keys that differ), was
-        written in another format, or is not a run folder. `resolved_recipe` must be JSON-able. Take `lock`
-        before writing more.
+        written in another format, or is not a run folder. `fixed` are the keys at the recipe's head that may not
+        differ; all when left out. `resolved_recipe` must be JSON-able. Take `lock` before writing more.
         """
         path = Path(path)
         recipe = json.loads(json.dumps(dict(resolved_recipe), allow_nan=False))
         if not (path / RUN_NAME).exists():
             _create(path, recipe, code_version)
         run = cls.open(path)
-        differences = list(_differences(run.recipe(), recipe))
-        if differences:
-            raise UserError(_other_recipe(run.recipe_path, differences))
+        theirs = run.recipe()
+        if fixed is not None:
+            theirs, recipe = ({key: one[key] for key in one if key in fixed} for one in (theirs, recipe))
+        found = list(differences(theirs, recipe))
+        if found:
+            raise UserError(_other_recipe(run.recipe_path, found))
         return run
 
     @classmethod
@@ -115,6 +125,10 @@ class RunFolder:
     @property
     def stages_path(self) -> Path:
         return self.path / "stages"
+
+    @property
+    def attempts_path(self) -> Path:
+        return self.path / "attempts"
 
     def stage_dir(self, name: str) -> Path:
         """Where the stage lies once it is finished. UserError when the name cannot be a folder's."""
@@ -204,7 +218,7 @@ class RunFolder:
 
 
 def _create(path: Path, recipe: dict[str, Any], code_version: str) -> None:
-    text = _to_yaml(recipe)
+    text = to_yaml(recipe)
     if path.is_dir():
         _refuse_foreign_content(path, text)
     # The lock keeps two processes from making the same folder; it also makes the folder itself.
@@ -219,7 +233,7 @@ def _create(path: Path, recipe: dict[str, Any], code_version: str) -> None:
         remove_leftovers(path)
 
 
-def _to_yaml(recipe: dict[str, Any]) -> str:
+def to_yaml(recipe: dict[str, Any]) -> str:
     """The recipe as YAML that reads back equal; Chinese stays legible."""
     legible = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
     try:
@@ -249,24 +263,8 @@ def _refuse_foreign_content(path: Path, recipe_text: str) -> None:
         )
 
 
-def _differences(theirs: Any, ours: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """(dotted key, their value, our value) wherever two recipes differ; list items by number."""
-    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        theirs, ours = dict(enumerate(theirs)), dict(enumerate(ours))
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        for name in [*theirs, *(name for name in ours if name not in theirs)]:
-            dotted = f"{key}.{name}" if key else str(name)
-            yield from _differences(theirs.get(name, _MISSING), ours.get(name, _MISSING), dotted)
-    elif _show(theirs) != _show(ours):
-        yield key, _show(theirs), _show(ours)
-
-
-def _show(value: Any) -> str:
-    return "not set" if value is _MISSING else canonical_json(value)
-
-
-def _other_recipe(path: Path, differences: list[tuple[str, str, str]]) -> str:
-    shown = [f"  {key}: {_short(theirs)} there, {_short(ours)} here" for key, theirs, ours in differences]
+def _other_recipe(path: Path, found: list[tuple[str, str, str]]) -> str:
+    shown = [f"  {key}: {shorten(theirs)} there, {shorten(ours)} here" for key, theirs, ours in found]
     more = len(shown) - _SHOWN_DIFFERENCES
     if more > 0:
         shown = [*shown[:_SHOWN_DIFFERENCES], f"  … and {more} more"]
@@ -277,7 +275,3 @@ def _other_recipe(path: Path, differences: list[tuple[str, str, str]]) -> str:
             "Set these as they are there to go on with that run, or choose another folder for a new one.",
         ]
     )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from ahalab.errors import UserError
 from ahalab.prompts.mixture import Mixture
 from ahalab.records import Prompt, Response, Reward, Verdict
+from ahalab.rewards.compose import RewardRules
 from ahalab.stages.collect import Collector
 
 GOLD_PROMPTS = 32
 """Gold answers graded. Our choice: takes a second, and a broken column mapping fails on the first."""
 
 SHOWN_FAILURES = 5
+
+THINKING = {"en": "this is the reference answer.", "zh": "这是参考答案。"}
+"""What a gold response thinks, in the language of its question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,13 @@ def first_prompts(mixture: Mixture) -> list[Prompt]:
     return list({prompt.id: prompt for prompt in map(mixture.prompt, range(GOLD_PROMPTS))}.values())
 
 
-def with_gold(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The prompts that a rule can check."""
-    return [prompt for prompt in prompts if prompt.verifier != "none" and prompt.answer is not None]
+def with_gold(prompts: Sequence[Prompt], rules: RewardRules) -> list[Prompt]:
+    """The prompts that a rule can check and reward."""
+    return [
+        prompt
+        for prompt in prompts
+        if prompt.verifier != "none" and prompt.answer is not None and not rules.is_general(prompt)
+    ]
 
 
 def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> list[CheckedRow]:
@@ -45,7 +53,7 @@ def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> l
         UserError: naming each prompt whose gold answer fails, and the rule or grader that refuses it; or what
             the tokenizer loses on the way.
     """
-    gold = with_gold(prompts)
+    gold = with_gold(prompts, collector.rules)
     rows, failures = [], []
     for prompt in gold:
         answer = str(prompt.answer)
@@ -53,7 +61,8 @@ def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> l
             collector.renderer.check_round_trip(prompt.question, answer)
         except UserError as error:
             raise UserError(f"preflight of {stage}: prompt {prompt.id}: {error}") from error
-        text = collector.renderer.render_response("this is the reference answer.", answer)
+        thinking = THINKING.get(prompt.language, THINKING["en"])
+        text = collector.renderer.render_response(thinking, answer)
         response, verdict, reward = collector.grade_text(prompt, text)
         rows.append(checked_row("gold", prompt, response, reward, verdict))
         wrong = [

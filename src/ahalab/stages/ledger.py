@@ -31,6 +31,8 @@ class RunState:
     saved_step: int = 0
     wall_timeouts: int = 0
     watch: dict[str, Any] = field(default_factory=dict)
+    hacking: dict[str, Any] = field(default_factory=dict)
+    """State of the reward-hacking watch."""
 
 
 class Ledger:

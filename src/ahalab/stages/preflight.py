@@ -22,8 +22,11 @@ from ahalab.stages.collect import Collector
 from ahalab.stages.context import StageContext
 from ahalab.stages.evaluate import EVALUATION_RULES, EvaluateConfig
 from ahalab.stages.gold import CheckedRow, check_gold, checked_row, first_prompts, with_gold
+from ahalab.stages.hacking_guard import watched_prompts
+from ahalab.stages.preference import Preferences, load_preferences
 from ahalab.stages.rl_config import RLConfig
 from ahalab.stages.setup import build_collector, build_prompts, reward_rules
+from ahalab.stages.window import PromptFeed
 
 REAL_SAMPLES = 8
 
@@ -56,13 +59,12 @@ def preflight(
         UserError: gold answers do not score full marks (says which, and which rule failed); a broken round trip.
     """
     report = PreflightReport(batch=config.batch_figures())
-    mixture = build_prompts(config.prompts, context)
-    mixture.check_take(config.prompts_per_rollout)
-    prompts = first_prompts(mixture)
+    prompts = _checked_prompts(config, context)
     report.memory = _memory(config, context, prompts)
     on_memory(report.memory)
     policy = load(context.inputs["from"])
-    collector = build_collector(config, policy, reward_rules(config))
+    preferences = _preferences(config, context, policy, report)
+    collector = build_collector(config, policy, reward_rules(config), preferences)
     try:
         if collector.renderer.notice:
             report.notices.append(collector.renderer.notice)
@@ -70,10 +72,10 @@ def preflight(
         report.gold_graded = len(gold)
         report.rows += gold[:1]
         if gold:
-            _check_empty(collector, with_gold(prompts)[0], report)
+            _check_empty(collector, with_gold(prompts, collector.rules)[0], report)
         else:
             report.notices.append("no prompt here has a gold answer, so the graders were not checked on one.")
-        _real_samples(collector, prompts[:REAL_SAMPLES], config, context, report)
+        _real_samples(collector, _shown(prompts, collector), config, context, report)
     finally:
         collector.pool.close()
     _warn_of_memory(report.memory, report)
@@ -92,16 +94,51 @@ def check_answers(
     Raises:
         UserError: as `preflight`.
     """
-    mixture = build_prompts(config.prompts, context)
-    mixture.check_take(config.n if isinstance(config, EvaluateConfig) else config.prompts_per_rollout)
+    if isinstance(config, EvaluateConfig):
+        mixture = build_prompts(config.prompts, context)
+        mixture.check_take(config.n)
+        prompts = first_prompts(mixture)
+    else:
+        prompts = _checked_prompts(config, context)
     if load is None:
         return 0
     rules = EVALUATION_RULES if isinstance(config, EvaluateConfig) else reward_rules(config)
     collector = build_collector(config, load(context.inputs["from"]), rules)
     try:
-        return len(check_gold(collector, first_prompts(mixture), context.name))
+        return len(check_gold(collector, prompts, context.name))
     finally:
         collector.pool.close()
+
+
+def _checked_prompts(config: RLConfig, context: StageContext) -> list[Prompt]:
+    """The first prompts of the stage, and of its window where it has one."""
+    feed = PromptFeed(config, context)
+    feed.check()
+    if config.hacking is not None:
+        watched_prompts(config, context)
+    found = {prompt.id: prompt for mixture in feed.mixtures() for prompt in first_prompts(mixture)}
+    return list(found.values())
+
+
+def _preferences(
+    config: RLConfig, context: StageContext, policy: Policy, report: PreflightReport
+) -> Preferences:
+    """The reward models that are there already, checked against the policy's vocabulary."""
+    preferences = load_preferences(config.preference, context.inputs, policy.tokenizer)
+    wanted = config.preference.models() if config.preference is not None else {}
+    for name, model in wanted.items():
+        if name not in preferences.judges:
+            report.notices.append(
+                f"the {name} reward model is not there yet: its vocabulary is checked once {model.from_} is done."
+            )
+    return preferences
+
+
+def _shown(prompts: list[Prompt], collector: Collector) -> list[Prompt]:
+    """Prompts to sample once each: half of them general ones, where there are any."""
+    general = [prompt for prompt in prompts if collector.rules.is_general(prompt)][: REAL_SAMPLES // 2]
+    reasoning = [prompt for prompt in prompts if not collector.rules.is_general(prompt)]
+    return reasoning[: REAL_SAMPLES - len(general)] + general
 
 
 def _memory(config: RLConfig, context: StageContext, prompts: list[Prompt]) -> MemoryEstimate:
@@ -143,7 +180,7 @@ def _real_samples(
         report.rows.append(
             checked_row(f"sample {number + 1}", graded.prompt, graded.response, graded.reward, graded.verdict)
         )
-    for name in config.rewards:
+    for name in reward_rules(config).weights:
         values = [graded.reward.parts.get(name) for graded in samples]
         applying = [value for value in values if value is not None]
         if applying and not any(applying):

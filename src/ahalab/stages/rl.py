@@ -1,6 +1,6 @@
-"""The `rl` stage: GRPO with rule rewards, one rollout at a time, resumable after a kill at any moment.
+"""The `rl` stage: GRPO, one rollout at a time, resumable after a kill at any moment.
 
-prompts ─► engine ─► graders ─► advantages ─► learner, one or more steps ─► the same weights
+prompts ─► engine ─► graders, reward models ─► advantages ─► learner, one or more steps ─► the same weights
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from ahalab.rollout.engine import RolloutKey, Sampling
 from ahalab.runs.readers import read_metrics
 from ahalab.stages.collect import GradedSample
 from ahalab.stages.context import StageContext, StageResult
+from ahalab.stages.hacking_guard import HackingGuard
 from ahalab.stages.ledger import Ledger
+from ahalab.stages.preference import load_preferences
 from ahalab.stages.rl_config import RLConfig
-from ahalab.stages.sample_metrics import mean, sample_metrics
-from ahalab.stages.setup import build_collector, reward_rules, settle_prompts
+from ahalab.stages.sample_metrics import mean, reasoning_accuracy, sample_metrics
+from ahalab.stages.setup import build_collector, reward_rules
 from ahalab.stages.watch import DeadRunWatch
+from ahalab.stages.window import PromptFeed
 
 VERSION = 1
 """Raised whenever the same inputs would give other bytes."""
+
+FIGURES = ("accuracy", "format", "language", "preference")
+"""Metrics of the last step that a stage's manifest repeats, where it has them."""
 
 
 def run_rl(config: RLConfig, context: StageContext) -> StageResult:
     """Train; leaves `checkpoint/` (a plain transformers folder plus the optimizer) and the logs.
 
     Raises:
-        RunStopped: the run ended itself (dead, collapsed); the state is saved.
+        RunStopped: the run ended itself (dead, collapsed, hacking its reward model); the state is saved.
         Interrupted: Ctrl-C; the state is saved.
     """
     trainer = _Trainer(config, context)
@@ -54,8 +60,10 @@ class _Trainer:
     def __init__(self, config: RLConfig, context: StageContext) -> None:
         self.config, self.context = config, context
         self.policy = load_policy(context.inputs["from"])
-        self.mixture = settle_prompts(config.prompts, context)
-        self.collector = build_collector(config, self.policy, reward_rules(config))
+        self.feed = PromptFeed(config, context)
+        self.feed.settle(context)
+        preferences = load_preferences(config.preference, context.inputs, self.policy.tokenizer)
+        self.collector = build_collector(config, self.policy, reward_rules(config), preferences)
         self.learner = Learner(
             self.policy,
             learning_rate=config.learning_rate,
@@ -69,6 +77,7 @@ class _Trainer:
         self.ledger = Ledger(context.folder)
         self.state = self.ledger.resume(self._load)
         self.watch = DeadRunWatch(config.stop, self.state.watch)
+        self.hacking = HackingGuard(config, context, self.collector, self.state) if config.hacking else None
         self._keep_reference()
         if self.state.step:
             context.event("resumed", stage=context.name, step=self.state.step)
@@ -92,7 +101,9 @@ class _Trainer:
         # From the file: a process that was killed after the last checkpoint made none of the rows itself.
         *_, last = read_metrics(context.folder)
         figures: dict[str, Any] = {"steps": config.steps}
-        figures.update({key: last[key] for key in ("accuracy", "format") if key in last})
+        figures.update({key: last[key] for key in FIGURES if key in last})
+        if self.hacking is not None:
+            figures["reward_hacking"] = self.hacking.watch.figures()
         return StageResult(figures, reproducible=self.state.wall_timeouts == 0)
 
     def close(self) -> None:
@@ -101,7 +112,7 @@ class _Trainer:
         self.ledger.close()
 
     def _stop_if_pointless(self) -> None:
-        reason = self.watch.reason()
+        reason = self.watch.reason() or (self.hacking.reason_to_stop() if self.hacking else None)
         if reason is not None:
             self._save()
             self.context.event("stopped", stage=self.context.name, step=self.state.step, reason=reason)
@@ -111,7 +122,9 @@ class _Trainer:
         """One rollout and its updates."""
         config, state = self.config, self.state
         self._swap_reference_if_due()
-        number = state.rollout + 1
+        if self.hacking is not None:
+            self.hacking.begin_if_due()
+        number, inside = state.rollout + 1, self.feed.is_inside(state.position)
         groups = self._collect(number)
         advantages = [
             group_advantages(
@@ -139,12 +152,14 @@ class _Trainer:
         references = self._reference_logprobs([graded for graded, _, _ in outputs])
         state.rollout, state.position = number, state.position + config.prompts_per_rollout
         state.wall_timeouts += sum(graded.verdict.wall_timeout for graded, _, _ in outputs)
-        rollout_figures = {
+        rollout_figures: dict[str, Any] = {
             "groups": len(groups),
             "effective_groups": sum(effective),
             "ungraded_groups": sum(all(value is None for value in group) for group in advantages),
             "dropped_groups": len(groups) - sum(effective) if config.drop_zero_gradient_groups else 0,
         }
+        if config.window is not None:
+            rollout_figures["window"] = inside
         for update, members in enumerate(splits.members):
             started = time.perf_counter()
             row = self._update(
@@ -153,18 +168,23 @@ class _Trainer:
             if update > 0:
                 # From the second update on the difference is the updates' doing, not the sampler's.
                 row.update(sampler_mismatch_mean=None, sampler_mismatch_max=None)
-            self._log(row, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            if self.hacking is not None and update + 1 == config.updates_per_rollout:
+                row.update(self.hacking.check_if_due(state.step - update - 1))
+            self._log(row, seconds)
+        # The window brings other prompts: what collapses is looked for among those that were there before.
+        ruled = [graded for graded, _, _ in outputs if not graded.general]
         self.watch.saw(
             effective_groups=rollout_figures["effective_groups"],
-            accuracy=mean([graded.verdict.score for graded, _, _ in outputs]),
-            format_rate=mean([graded.response.well_formed for graded, _, _ in outputs]),
+            accuracy=reasoning_accuracy(ruled),
+            format_rate=mean([graded.response.well_formed for graded in ruled]),
             truncated=mean([graded.sample.finish == "length" for graded, _, _ in outputs]),
         )
         state.watch = self.watch.state
 
     def _collect(self, number: int) -> list[list[GradedSample]]:
         config, context = self.config, self.context
-        prompts = self.mixture.take(self.state.position, config.prompts_per_rollout)
+        prompts = self.feed.take(self.state.position)
         sampling = Sampling(
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
@@ -186,7 +206,7 @@ class _Trainer:
         self,
         outputs: Sequence[tuple[GradedSample, float | None, bool]],
         references: Sequence[Tensor | None],
-        rollout_figures: dict[str, int],
+        rollout_figures: dict[str, Any],
     ) -> dict[str, Any]:
         config, state = self.config, self.state
         training = [

@@ -1,18 +1,26 @@
 """The config of an `rl` stage: every field documented, ranged, and set beside the paper's value.
 
-Two presets fill what the user leaves out. `modern` is what peers converged on (token-level mean, no KL,
-clip-higher, one update per rollout). `paper` is DeepSeek-R1's own, as far as it is printed; what the paper leaves
-open is marked "our choice". A field's `paper` is the paper's value in the same form, `paper_note` what qualifies it.
+Presets fill what the user leaves out. `modern` is what peers converged on (token-level mean, no KL, clip-higher, one
+update per rollout). `paper` is R1-Zero's own, as far as it is printed, `paper-r1-reasoning` and `paper-r1-alignment`
+those of R1's two RL stages; what the paper leaves open is marked "our choice". A field's `paper` is the paper's value
+in the same form, `paper_note` what qualifies it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from ahalab.prompts.config import PromptEntry
-from ahalab.stages.inputs import StageConfig
+from ahalab.stages.alignment_config import (
+    HackingConfig,
+    PreferenceConfig,
+    WindowConfig,
+    check_alignment,
+    preference_input,
+)
+from ahalab.stages.inputs import InputRef, StageConfig
 from ahalab.validation import StrictModel, suggestion, told
 
 
@@ -21,25 +29,32 @@ def _field(default: Any, description: str, paper: Any = None, note: str = "", **
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
-REWARDS = ("accuracy", "format")
+RuleReward = Literal["accuracy", "format", "language"]
+REWARDS: tuple[RuleReward, ...] = get_args(RuleReward)
+
+_PAPER: dict[str, Any] = {
+    "prompts_per_step": 32,
+    "samples_per_prompt": 16,
+    "updates_per_rollout": 16,
+    "learning_rate": 3e-6,
+    "clip_low": 10.0,
+    "clip_high": 10.0,
+    "kl_coefficient": 0.001,
+    "reference_every": 400,
+    "aggregate": "output",
+    "drop_zero_gradient_groups": False,
+    "accuracy_needs_format": False,
+    "max_new_tokens": 32768,
+}
+_WITH_LANGUAGE = {"rewards": {"accuracy": 1.0, "format": 1.0, "language": 1.0}}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": {},
-    "paper": {
-        "prompts_per_step": 32,
-        "samples_per_prompt": 16,
-        "updates_per_rollout": 16,
-        "learning_rate": 3e-6,
-        "clip_low": 10.0,
-        "clip_high": 10.0,
-        "kl_coefficient": 0.001,
-        "reference_every": 400,
-        "aggregate": "output",
-        "drop_zero_gradient_groups": False,
-        "accuracy_needs_format": False,
-        "max_new_tokens": 32768,
-        "steps": 10400,
-    },
+    "paper": {**_PAPER, "steps": 10400},
+    # How many steps the first RL stage took is not printed: 100 rollouts are our choice.
+    "paper-r1-reasoning": {**_PAPER, **_WITH_LANGUAGE, "steps": 1600},
+    # 1,700 steps are no whole number of rollouts of 16 updates; 1,696 are 106 of them, the window's 400 are 25.
+    "paper-r1-alignment": {**_PAPER, **_WITH_LANGUAGE, "temperature": 0.7, "steps": 1696},
 }
 """`modern` is the fields' own defaults; `paper` is §1.2 of the facts (R1-Zero; ε from R1's first RL stage)."""
 
@@ -59,24 +74,38 @@ class StopRules(StrictModel):
 
 
 class RLConfig(StageConfig):
-    """Pure reinforcement learning with rule rewards: GRPO."""
+    """Reinforcement learning with GRPO: rule rewards, the language reward, and preference rewards in a window."""
 
     from_: str = Field("base", alias="from", description="Stage whose checkpoint is trained, or `base`.")
-    preset: Literal["modern", "paper"] = Field("modern", description="Fills every field left out.")
+    preset: Literal["modern", "paper", "paper-r1-reasoning", "paper-r1-alignment"] = Field(
+        "modern", description="Fills every field left out."
+    )
     prompts: list[PromptEntry] = Field(min_length=1, description="Prompt sources with their weights.")
-    rewards: dict[Literal["accuracy", "format"], Annotated[float, Field(ge=0)]] = _field(
+    rewards: dict[RuleReward, Annotated[float, Field(ge=0)]] = _field(
         {"accuracy": 1.0, "format": 1.0},
-        "Reward parts and weights.",
+        "Reward parts and weights; a part of weight 0 is measured and not rewarded.",
         paper={"accuracy": 1.0, "format": 1.0},
-        note="equal weight",
+        note="equal weight; R1's two RL stages add language",
         min_length=1,
     )
+    preference: PreferenceConfig | None = _field(
+        None,
+        "Reward models for general prompts, in the window.",
+        paper="a helpful and a safety reward model",
+        note="R1's second RL stage only",
+    )
+    window: WindowConfig | None = _field(
+        None, "The last steps, in which general prompts and preference rewards join."
+    )
+    hacking: HackingConfig | None = _field(None, "The reward-hacking watch inside the window.")
     accuracy_needs_format: bool = _field(
         True,
         "Accuracy counts only in a well-formed response (steadier lengths: our choice).",
         paper="not said",
     )
-    steps: Annotated[int, Field(ge=1)] = _field(200, "Policy updates.", paper=10400)
+    steps: Annotated[int, Field(ge=1)] = _field(
+        200, "Policy updates.", paper=10400, note="R1-Zero; R1's first RL stage not said, its second 1,700"
+    )
     prompts_per_step: Annotated[int, Field(ge=1)] = _field(16, "Prompts per update.", paper=32)
     samples_per_prompt: Annotated[int, Field(ge=2)] = _field(8, "Group size G.", paper=16)
     updates_per_rollout: Annotated[int, Field(ge=1)] = _field(
@@ -85,7 +114,9 @@ class RLConfig(StageConfig):
     max_new_tokens: Annotated[int, Field(ge=1)] = _field(
         256, "Longest completion.", paper=32768, note="65536 after step 8200"
     )
-    temperature: Annotated[float, Field(gt=0, le=2)] = _field(1.0, "Sampling temperature.", paper=1.0)
+    temperature: Annotated[float, Field(gt=0, le=2)] = _field(
+        1.0, "Sampling temperature.", paper=1.0, note="0.7 in R1's second RL stage"
+    )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
         5e-5, "AdamW learning rate (constant after warm-up).", paper=3e-6
     )
@@ -166,11 +197,27 @@ class RLConfig(StageConfig):
             )
         if not any(self.rewards.values()):
             raise told("all weights in rewards are 0: nothing would be rewarded")
+        check_alignment(
+            self.preference, self.window, self.hacking, self.prompts, self.steps, self.window_steps
+        )
         if self.drop_zero_gradient_groups and self.kl_coefficient > 0:
             raise told(
                 "drop_zero_gradient_groups needs kl_coefficient 0: with a KL term no group's gradient is exactly zero"
             )
         return self
+
+    @property
+    def window_steps(self) -> int:
+        """Policy updates inside the window; 0 without one."""
+        return 0 if self.window is None else self.window.steps_of(self.steps, self.updates_per_rollout)
+
+    def input_refs(self) -> dict[str, InputRef]:
+        """The model that is trained, and the reward models: "preference.helpful", "preference.safety"."""
+        models = self.preference.models() if self.preference else {}
+        judges = {
+            preference_input(name): InputRef(model.from_, ("reward_model",)) for name, model in models.items()
+        }
+        return {"from": InputRef(self.from_), **judges}
 
     @property
     def prompts_per_rollout(self) -> int:

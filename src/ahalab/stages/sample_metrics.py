@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from ahalab.stages.alignment_config import PREFERENCES
 from ahalab.stages.collect import GradedSample
 
 
@@ -12,6 +13,11 @@ def mean(values: Sequence[float | bool | None]) -> float | None:
     """Mean of the values that apply; None when none does."""
     kept = [float(value) for value in values if value is not None]
     return sum(kept) / len(kept) if kept else None
+
+
+def reasoning_accuracy(samples: Sequence[GradedSample]) -> float | None:
+    """Mean score of the prompts that rules reward; general prompts are left out."""
+    return mean([graded.verdict.score for graded in samples if not graded.general])
 
 
 def sample_metrics(samples: Sequence[GradedSample]) -> dict[str, object]:
@@ -24,7 +30,9 @@ def sample_metrics(samples: Sequence[GradedSample]) -> dict[str, object]:
     return {
         "reward": mean([graded.reward.total for graded in samples]),
         **{f"reward/{name}": mean([graded.reward.parts.get(name) for graded in samples]) for name in parts},
-        "accuracy": mean([graded.verdict.score for graded in samples]),
+        "accuracy": reasoning_accuracy(samples),
+        **_by_domain(samples),
+        **_of_preference(samples, parts),
         "format": mean([graded.response.well_formed for graded in samples]),
         "tokens_per_answer": tokens / len(samples),
         "thinking_tokens": mean([graded.thinking_tokens for graded in samples]),
@@ -36,3 +44,30 @@ def sample_metrics(samples: Sequence[GradedSample]) -> dict[str, object]:
         "grader_errors": sum(graded.verdict.error is not None for graded in samples),
         "generated_tokens": tokens,
     }
+
+
+def _by_domain(samples: Sequence[GradedSample]) -> dict[str, float | None]:
+    """The rules' score in each domain, where there are several; of general domains it is measured only."""
+    domains = sorted({graded.prompt.domain for graded in samples})
+    if len(domains) < 2:
+        return {}
+    return {
+        f"accuracy/{domain}": mean(
+            [graded.verdict.score for graded in samples if graded.prompt.domain == domain]
+        )
+        for domain in domains
+    }
+
+
+def _of_preference(samples: Sequence[GradedSample], parts: Sequence[str]) -> dict[str, object]:
+    """The reward models' mean and failures, and the language consistency, where a stage has them."""
+    found: dict[str, object] = {}
+    if "language" in parts:
+        found["language"] = mean([graded.reward.parts["language"] for graded in samples])
+    judges = [name for name in parts if name in PREFERENCES]
+    if judges:
+        found["preference"] = mean([graded.reward.parts[name] for graded in samples for name in judges])
+        found["preference_errors"] = sum(
+            graded.general and graded.reward.error is not None for graded in samples
+        )
+    return found

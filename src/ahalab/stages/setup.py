@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from ahalab.errors import UserError
 from ahalab.grading.pool import GraderPool
 from ahalab.policy.load import Policy
 from ahalab.prompts.config import PromptEntry, build_mixture
 from ahalab.prompts.mixture import Mixture
+from ahalab.rewards.compose import PreferenceScope, RewardRules
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.runs.atomic import read_json, write_json
 from ahalab.runs.hashing import canonical_json
-from ahalab.stages.collect import Collector, RewardRules
+from ahalab.stages.collect import Collector
 from ahalab.stages.context import StageContext
+from ahalab.stages.preference import Preferences
 from ahalab.stages.rl_config import RLConfig
 from ahalab.text.renderer import Renderer, TemplateChoice
 
@@ -36,9 +38,16 @@ class SamplingSettings(Protocol):
 
 
 def reward_rules(config: RLConfig) -> RewardRules:
-    """The reward parts and weights of an RL stage."""
+    """The reward parts and weights of an RL stage, and which prompts its reward models judge."""
+    models = config.preference.models() if config.preference is not None else {}
+    weights = {str(name): weight for name, weight in config.rewards.items()}
     return RewardRules(
-        {str(name): weight for name, weight in config.rewards.items()}, config.accuracy_needs_format
+        weights | {name: model.weight for name, model in models.items()},
+        config.accuracy_needs_format,
+        {
+            name: PreferenceScope(frozenset(model.domains), frozenset(model.sources))
+            for name, model in models.items()
+        },
     )
 
 
@@ -52,7 +61,17 @@ def settle_prompts(entries: Sequence[PromptEntry], context: StageContext) -> Mix
         UserError: a data file changed since the stage began, besides what `build_prompts` raises.
     """
     mixture = build_prompts(entries, context)
-    stated = json.loads(canonical_json(mixture.describe()))
+    settle(mixture.describe(), context)
+    return mixture
+
+
+def settle(description: Sequence[Mapping[str, Any]], context: StageContext) -> None:
+    """Keep what prompt sources say of themselves; refuse another description when the stage goes on.
+
+    Raises:
+        UserError: a data file changed since the stage began.
+    """
+    stated = json.loads(canonical_json(description))
     path = context.folder / PROMPTS_NAME
     if not path.is_file():
         write_json(path, stated)
@@ -62,17 +81,16 @@ def settle_prompts(entries: Sequence[PromptEntry], context: StageContext) -> Mix
             f"the prompts of {context.name} changed since it began (source {', '.join(changed)}; {path} says what was "
             "there). Put the data back as it was and run the same command, or choose another folder for a new run."
         )
-    return mixture
 
 
-def build_prompts(entries: Sequence[PromptEntry], context: StageContext) -> Mixture:
-    """The stage's prompt mixture; rows skipped by `--skip-bad-rows` are said and logged."""
+def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: str = "prompts") -> Mixture:
+    """The stage's prompt mixture; rows skipped by `--skip-bad-rows` are said and logged. `key` names the entries."""
     mixture = build_mixture(
         entries,
         context.seed,
         skip_bad_rows=context.skip_bad_rows,
         folder=context.data_folder,
-        where=f"stages.{context.name}: prompts",
+        where=f"stages.{context.name}: {key}",
     )
     for source in mixture.sources:
         skipped: dict[str, int] = getattr(source, "skipped", {})
@@ -93,7 +111,9 @@ def build_renderer(config: SamplingSettings, policy: Policy) -> Renderer:
     )
 
 
-def build_collector(config: SamplingSettings, policy: Policy, rules: RewardRules) -> Collector:
+def build_collector(
+    config: SamplingSettings, policy: Policy, rules: RewardRules, preferences: Preferences | None = None
+) -> Collector:
     """Engine, graders and renderer over `policy`. Close `collector.pool` when done."""
     return Collector(
         policy,
@@ -101,4 +121,5 @@ def build_collector(config: SamplingSettings, policy: Policy, rules: RewardRules
         EmbeddedEngine(policy.decoder, max_rows=config.max_rows),
         GraderPool(workers=config.grader_workers, cpu_seconds=config.grader_cpu_seconds),
         rules,
+        preferences,
     )

@@ -73,6 +73,8 @@ class Renderer:
     """What the person should know about the choice, or None."""
     stop_ids: tuple[int, ...]
     """Sorted ids of all tokens that end a completion."""
+    stop_id: int | None
+    """The one that a written reply ends in: the chat template's turn end, or else the tokenizer's end of text."""
     prefilled: bool
     """Whether prompts end in an open `<think>`, by `think_prefill` or by the chat template itself."""
 
@@ -103,7 +105,11 @@ class Renderer:
         self.prefilled = think_prefill
         if self.template == "chat":
             self._probe_chat_template()
-        self.stop_ids = self._find_stop_ids(extra_stop_ids)
+        added = tokenizer.get_added_vocab()
+        turn_ends = self._turn_end_of_template(added) if self.template == "chat" else set()
+        self.stop_ids = self._find_stop_ids(extra_stop_ids, added, turn_ends)
+        eos = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+        self.stop_id = min(turn_ends or eos or self.stop_ids, default=None)
 
     def prompt_text(self, question: str) -> str:
         """The prompt as text, special tokens of a chat template included."""
@@ -151,17 +157,35 @@ class Renderer:
     def render_response(self, thinking: str, answer: str) -> str:
         """The completion's text that `parse` reads as well formed, without the stop token.
 
+        A blank thinking gives `<think> </think>`, for queries that need none: `parse` finds its answer, and the
+        fault "empty thinking".
+
         Raises:
-            ValueError: a part is blank or contains a tag, so that no completion could be read back.
+            ValueError: the answer is blank or a part contains a tag, so that no completion could be read back.
         """
+        if not answer.strip():
+            raise ValueError("the answer is blank")
         for part, text in (("thinking", thinking), ("answer", answer)):
-            if not text.strip():
-                raise ValueError(f"the {part} is blank")
             if any(tag in text for tag in TAGS):
                 raise ValueError(f"the {part} contains one of the tags {', '.join(TAGS)}")
-        start = f" {thinking.strip()}" if self.prefilled else f"{THINK_OPEN} {thinking.strip()}"
+        start = "" if self.prefilled else THINK_OPEN
+        thought = f" {thinking.strip()}" if thinking.strip() else ""
         lead = " " if self.template == "table1" and not self.prefilled else ""
-        return f"{lead}{start} </think> <answer> {answer.strip()} </answer>"
+        return f"{lead}{start}{thought} </think> <answer> {answer.strip()} </answer>"
+
+    def reply_ids(self, thinking: str, answer: str) -> list[int]:
+        """Token ids of `render_response` and the stop token: what a policy is to say after `prompt_ids`.
+
+        Raises:
+            ValueError: as `render_response`; there is no stop token, or one stands inside the text.
+            UserError: the text cannot be encoded (a lone surrogate).
+        """
+        if self.stop_id is None:
+            raise ValueError("there is no stop token")
+        ids = self.completion_ids(self.render_response(thinking, answer))
+        if not set(self.stop_ids).isdisjoint(ids):
+            raise ValueError("the text contains a stop token")
+        return [*ids, self.stop_id]
 
     def check_round_trip(self, question: str, answer: str) -> None:
         """Render, encode, decode and parse one real question and its gold answer.
@@ -252,14 +276,13 @@ class Renderer:
         # As text, then encoded here: what tokenize=True returns differs between transformers versions.
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
-    def _find_stop_ids(self, extra: Sequence[int]) -> tuple[int, ...]:
-        added: Mapping[str, int] = self._tokenizer.get_added_vocab()
-        found = {int(token) for token in extra}
+    def _find_stop_ids(
+        self, extra: Sequence[int], added: Mapping[str, int], turn_ends: set[int]
+    ) -> tuple[int, ...]:
+        found = turn_ends | {int(token) for token in extra}
         if self._tokenizer.eos_token_id is not None:
             found.add(int(self._tokenizer.eos_token_id))
         found.update(added[name] for name in _TURN_ENDS if name in added)
-        if self.template == "chat":
-            found.update(self._turn_end_of_template(added))
         return tuple(sorted(found))
 
     def _turn_end_of_template(self, added: Mapping[str, int]) -> set[int]:

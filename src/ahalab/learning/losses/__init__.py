@@ -2,5 +2,6 @@
 
 from ahalab.learning.losses.batch import Loss, LossBatch
 from ahalab.learning.losses.grpo import GRPOLoss
+from ahalab.learning.losses.sft import SFTLoss
 
-__all__ = ["GRPOLoss", "Loss", "LossBatch"]
+__all__ = ["GRPOLoss", "Loss", "LossBatch", "SFTLoss"]

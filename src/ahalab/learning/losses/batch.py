@@ -14,11 +14,12 @@ class LossBatch:
     """The N completion tokens of one chunk, output after output; all tensors [N] float32, no gradient."""
 
     advantages: Tensor
-    """Each output's advantage, repeated over its tokens."""
+    """Each output's advantage, repeated over its tokens, or one for each token."""
     weights: Tensor
     """Each token's share of the minibatch, from `Loss.weights`: a chunk's loss is a weighted sum, so the
     losses of all chunks add up to the loss of the minibatch."""
     old_logprobs: Tensor
+    """The sampler's; where an output has none, the policy's own at this update."""
     reference_logprobs: Tensor | None
 
 

@@ -1,0 +1,1 @@
+"""OpenAI-compatible endpoints: teachers, judges and reviewers that run elsewhere. Never imports torch."""

@@ -1,0 +1,298 @@
+"""Chat completions from an OpenAI-compatible endpoint: in order, retried within bounds, paid for once.
+
+The HTTP library is httpx2 (the maintained httpx), which `transformers` brings through `huggingface_hub`: no package
+is added. The `openai` package is not used: it has retries and models of its own, and what is needed is one POST.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from ahalab.counter import make_key, uniform
+from ahalab.endpoints.cache import Reply, open_cache
+from ahalab.endpoints.config import EndpointConfig
+from ahalab.endpoints.pace import LONGEST_REST, Pace, back_off, retry_after
+from ahalab.endpoints.reading import Trouble, read_reply
+from ahalab.errors import EnvironmentFailure, Interrupted, RunStopped, UserError
+from ahalab.runs.hashing import config_hash
+
+LARGEST_REPLY = 8_000_000
+"""Bytes of a reply's body that are read; our choice, several times what the longest `max_tokens` can fill."""
+
+SERVER_WIDE = frozenset({"no connection", "rate limit"})
+"""Troubles that no single request is to blame for: out of retries, the run stops instead of losing items to them."""
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_GOES_ON = "Nothing is lost: every reply so far is kept, and the same command goes on from here."
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request. The same messages with another `call` number are another sample, and another entry of the cache."""
+
+    messages: tuple[tuple[str, str], ...]
+    """(role, content) of each turn."""
+    call: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A request that got no reply after every retry, or that the server refuses."""
+
+    reason: str
+    detail: str
+
+
+class ChatClient:
+    """One endpoint of a recipe.
+
+    Args:
+        name: its name in the recipe, for messages and for the cache file `<name>.jsonl`.
+        cache_folder: where every reply is kept; made when missing.
+        stopping: asked while waiting; True (a Ctrl-C) ends `complete` with `Interrupted`.
+        transport: for tests.
+
+    Raises:
+        UserError: the environment variable that should hold the key is not set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: EndpointConfig,
+        cache_folder: Path,
+        stopping: Callable[[], bool] = lambda: False,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.name, self.config = name, config
+        self._stopping = stopping
+        self._key = _read_key(name, config)
+        file_name = name if _FILE_NAME.fullmatch(name) else config_hash(name)[:16]
+        self._cache = open_cache(cache_folder / f"{file_name}.jsonl")
+        self._pace = Pace(config.requests_per_minute)
+        self._http = _http_client(name, config, self._key, transport)
+        self._lock = threading.Lock()
+        self._traffic: Counter[str] = Counter()
+        self._failed_in_row = 0
+        self._ever_replied = False
+
+    @property
+    def traffic(self) -> Mapping[str, int]:
+        """What this process sent: "calls", "retries", "from_cache", "troubles: <reason>"."""
+        return dict(self._traffic)
+
+    def complete(self, requests: Sequence[ChatRequest]) -> list[Reply | Failed]:
+        """The replies, in the order of `requests`.
+
+        Raises:
+            UserError: the server refuses the key, the model or the settings.
+            EnvironmentFailure: the endpoint is down, or wants payment.
+            RunStopped: `budget_tokens` are used up.
+            Interrupted: `stopping` said so.
+            After each of them the replies so far are in the cache.
+        """
+        keys = [self._cache_key(request) for request in requests]
+        wanted = {
+            key: request for key, request in zip(keys, requests, strict=True) if self._cache.get(key) is None
+        }
+        self._traffic["from_cache"] += len(keys) - len(wanted)
+        failed = self._fetch(wanted) if wanted else {}
+        return [self._cache.get(key) or failed[key] for key in keys]
+
+    def _fetch(self, wanted: Mapping[str, ChatRequest]) -> dict[str, Failed]:
+        self._pace.stop.clear()
+        executor = ThreadPoolExecutor(self.config.parallel, thread_name_prefix=f"endpoint-{self.name}")
+        try:
+            futures = {executor.submit(self._ask, key, request): key for key, request in wanted.items()}
+            self._watch(set(futures))
+            outcomes = {key: future.result() for future, key in futures.items()}
+        finally:
+            # What is under way is paid for already: it is awaited and kept, the rest is not begun.
+            self._pace.stop.set()
+            executor.shutdown(wait=True, cancel_futures=True)
+        failed = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
+        if len(failed) == len(wanted) and not self._ever_replied and self._failed_in_row:
+            raise self._down(next(iter(failed.values())))
+        return failed
+
+    def _watch(self, pending: set[Future[Failed | None]]) -> None:
+        while pending:
+            done, pending = wait(pending, timeout=0.2)
+            for future in done:
+                future.result()
+            if pending and self._stopping():
+                raise Interrupted(
+                    f"endpoint {self.name}: {len(pending)} requests were not sent or not answered."
+                )
+
+    def _ask(self, key: str, request: ChatRequest) -> Failed | None:
+        """One request with its retries: its reply goes into the cache, a failure comes back."""
+        body = json.dumps(self._body(request), ensure_ascii=False).encode("utf-8", "replace")
+        size = sum(len(content.encode("utf-8", "replace")) for _, content in request.messages)
+        trouble = Trouble("stopped", "not sent", "retry")
+        for attempt in range(self.config.retries + 1):
+            self._check_budget()
+            if not self._pace.wait_turn():
+                break
+            self._count("calls" if attempt == 0 else "retries")
+            outcome, rest = self._send(body, size)
+            if isinstance(outcome, Reply):
+                self._cache.put(key, outcome)
+                with self._lock:
+                    self._failed_in_row, self._ever_replied = 0, True
+                return None
+            trouble = outcome
+            self._count(f"troubles: {trouble.reason}")
+            self._refuse_hopeless(trouble)
+            if trouble.remedy == "fail":
+                return Failed(trouble.reason, trouble.detail)
+            if rest is not None:
+                self._pace.rest(rest)
+            pause = max(min(rest or 0.0, LONGEST_REST), back_off(attempt, uniform(make_key(key), attempt)))
+            if attempt < self.config.retries and not self._pace.wait(pause):
+                break
+        return self._gave_up(Failed(trouble.reason, trouble.detail))
+
+    def _gave_up(self, failure: Failed) -> Failed:
+        if self._pace.stop.is_set():
+            return failure  # somebody else's error ends the batch: it says nothing about the server
+        with self._lock:
+            self._failed_in_row += 1
+            if failure.reason in SERVER_WIDE or self._failed_in_row >= self.config.give_up_after:
+                raise self._down(failure)
+        return failure
+
+    def _send(self, body: bytes, size: int) -> tuple[Reply | Trouble, float | None]:
+        """One HTTP exchange, bounded in time and size, and the rest that the server asks for."""
+        deadline = time.monotonic() + self.config.timeout_seconds
+        try:
+            with self._http.stream("POST", f"{self.config.url}/chat/completions", content=body) as response:
+                received = bytearray()
+                for chunk in response.iter_bytes(65536):
+                    received += chunk
+                    if len(received) > LARGEST_REPLY:
+                        return Trouble("reply too large", f"more than {LARGEST_REPLY:,} bytes", "fail"), None
+                    if time.monotonic() > deadline:
+                        raise httpx2.ReadTimeout("the reply went on beyond timeout_seconds")
+        except httpx2.TimeoutException as error:
+            reason = "no connection" if isinstance(error, httpx2.ConnectTimeout) else "time-out"
+            return Trouble(reason, self._clean(f"{type(error).__name__}: {error}"), "retry"), None
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+            raise UserError(
+                self._clean(f"endpoints.{self.name}: the request cannot be sent: {error}")
+            ) from None
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            reason = "no connection" if isinstance(error, httpx2.ConnectError) else "broken connection"
+            return Trouble(reason, self._clean(f"{type(error).__name__}: {error}"), "retry"), None
+        outcome = read_reply(response.status_code, bytes(received), size)
+        if isinstance(outcome, Trouble):
+            outcome = Trouble(outcome.reason, self._clean(outcome.detail), outcome.remedy)
+        return outcome, retry_after(response.headers.get("retry-after"))
+
+    def _refuse_hopeless(self, trouble: Trouble) -> None:
+        where = f"endpoints.{self.name} ({self.config.url}, model {self.config.model})"
+        if trouble.remedy == "key":
+            key = (
+                f"Is the key in ${self.config.api_key_env} right?"
+                if self.config.api_key_env
+                else "Set `api_key_env` to the name of the environment variable that holds the key."
+            )
+            raise UserError(f"{where}: the server refuses access ({trouble.detail}). {key} {_GOES_ON}")
+        if trouble.remedy == "settings":
+            raise UserError(
+                f"{where}: the server refuses the request ({trouble.detail}). Mend url, model or settings of this "
+                f"endpoint in the recipe. {_GOES_ON}"
+            )
+        if trouble.remedy == "payment":
+            raise EnvironmentFailure(f"{where}: the account is used up ({trouble.detail}). {_GOES_ON}")
+
+    def _check_budget(self) -> None:
+        budget = self.config.budget_tokens
+        if budget is not None and self._cache.tokens >= budget:
+            raise RunStopped(
+                f"endpoints.{self.name}: {self._cache.tokens:,} tokens are used, budget_tokens is {budget:,}. "
+                f"Raise it to go on. {_GOES_ON}"
+            )
+
+    def _down(self, failure: Failed) -> EnvironmentFailure:
+        return EnvironmentFailure(
+            f"endpoints.{self.name} ({self.config.url}) gives no usable reply ({failure.reason}: {failure.detail}). "
+            f"Requests that failed in a row: {self._failed_in_row}, each tried {self.config.retries + 1} times. "
+            f"Is the server running and reachable? {_GOES_ON}"
+        )
+
+    def _body(self, request: ChatRequest) -> dict[str, object]:
+        body: dict[str, object] = {
+            "model": self.config.model,
+            "messages": [{"role": role, "content": content} for role, content in request.messages],
+        }
+        if self.config.temperature is not None:
+            body["temperature"] = self.config.temperature
+        if self.config.max_tokens is not None:
+            body["max_tokens"] = self.config.max_tokens
+        return {**body, **self.config.extra}
+
+    def _cache_key(self, request: ChatRequest) -> str:
+        return config_hash(
+            {"endpoint": self.config.identity(), "messages": request.messages, "call": request.call}
+        )
+
+    def _clean(self, text: str) -> str:
+        """Some servers repeat the key they refuse."""
+        return text.replace(self._key, "(the key)") if self._key else text
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self._traffic[what] += 1
+
+
+def _read_key(name: str, config: EndpointConfig) -> str:
+    if config.api_key_env is None:
+        return ""
+    key = os.environ.get(config.api_key_env, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        problem = "holds no usable key" if key else "is not set"
+        raise UserError(
+            f"endpoints.{name}: the environment variable {config.api_key_env} {problem}. "
+            f"Set it with `export {config.api_key_env}=…` and run the same command."
+        )
+    return key
+
+
+def _http_client(
+    name: str, config: EndpointConfig, key: str, transport: httpx2.BaseTransport | None
+) -> httpx2.Client:
+    # Not compressed: LARGEST_REPLY then bounds what was really sent.
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+    }
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        return httpx2.Client(
+            headers=headers,
+            timeout=httpx2.Timeout(
+                config.timeout_seconds, connect=min(20.0, config.timeout_seconds), pool=None
+            ),
+            limits=httpx2.Limits(max_connections=config.parallel),
+            follow_redirects=False,  # a redirect would carry the key elsewhere
+            transport=transport,
+        )
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"endpoints.{name}: the connection cannot be set up ({error}). Is a proxy variable such as ALL_PROXY wrong?"
+        ) from error

@@ -1,0 +1,126 @@
+"""From what a server sent to a reply, or to what is to be done about it. Everything it sends is hostile text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ahalab.endpoints.cache import Reply
+from ahalab.text.hostile import make_visible
+
+Remedy = Literal["retry", "fail", "settings", "key", "payment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A request without a reply. `remedy`: try again · give this one up · the recipe, the key or the bill is wrong."""
+
+    reason: str
+    """Stable words to count by."""
+    detail: str
+    remedy: Remedy
+
+
+_TRY_AGAIN = frozenset({408, 409, 425, 429})
+_TOO_LONG = re.compile(
+    r"context[ _-]?length|maximum context|context window|too (?:long|large|many tokens)|exceeds? the .{0,40}tokens"
+    r"|string_above_max_length",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(r"content[ _-]?(?:filter|policy|management)|moderation|safety system", re.IGNORECASE)
+_UNPAID = re.compile(
+    r"insufficient[ _-]?(?:quota|balance|funds|credit)|exceeded your current quota", re.IGNORECASE
+)
+
+
+def read_reply(status: int, body: bytes, sent_bytes: int) -> Reply | Trouble:
+    """What a finished HTTP exchange means. `sent_bytes`: size of the messages, for servers that count no tokens."""
+    value = _parsed(body)
+    if not 200 <= status < 300:
+        return _refusal(status, _server_words(value, body))
+    if not isinstance(value, Mapping):
+        return Trouble("unreadable reply", f"no JSON object: {_shown(body)}", "retry")
+    choice = _first(value.get("choices"))
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return Trouble("unreadable reply", f"no choices[0].message: {_server_words(value, body)}", "retry")
+    text, finish = _text(message.get("content")), str(choice.get("finish_reason") or "stop")
+    if not text.strip():
+        if finish == "content_filter":
+            return Trouble("refused: content", "the server's content filter took the reply", "fail")
+        if finish == "length":
+            return Trouble("reply cut off", "max_tokens were used up before any text came", "fail")
+        return Trouble("empty reply", f"no text, finish reason {_shown(finish.encode())}", "retry")
+    usage = value.get("usage")
+    told = _told_tokens(usage) if isinstance(usage, Mapping) else None
+    tokens_in, tokens_out = told or (_estimate(sent_bytes), _estimate(len(text.encode("utf-8", "replace"))))
+    return Reply(text, finish[:40], tokens_in, tokens_out, told is None)
+
+
+def _refusal(status: int, words: str) -> Trouble:
+    detail = f"HTTP {status}: {words}"
+    if (status in (429, 402, 403) and _UNPAID.search(words)) or status == 402:
+        return Trouble("payment", detail, "payment")
+    if status in _TRY_AGAIN or status >= 500:
+        return Trouble("rate limit" if status == 429 else "server error", detail, "retry")
+    if status in (401, 403):
+        return Trouble("unauthorized", detail, "key")
+    if status == 413 or (status in (400, 422) and _TOO_LONG.search(words)):
+        return Trouble("refused: too long", detail, "fail")
+    if status in (400, 422) and _REFUSED.search(words):
+        return Trouble("refused: content", detail, "fail")
+    return Trouble("refused", detail, "settings")
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _first(items: Any) -> Any:
+    return items[0] if isinstance(items, list) and items else None
+
+
+def _text(content: Any) -> str:
+    """Text, also where a server sends it as a list of parts."""
+    if isinstance(content, list):
+        return "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        )
+    return content if isinstance(content, str) else ""
+
+
+def _told_tokens(usage: Mapping[str, Any]) -> tuple[int, int] | None:
+    told = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if all(type(count) is int and 0 <= count < 10**8 for count in told):
+        return int(told[0] or 0), int(told[1] or 0)
+    return None
+
+
+def _estimate(size: int) -> int:
+    return (size + 3) // 4
+
+
+def _server_words(value: Any, body: bytes) -> str:
+    """The server's own explanation, where servers put it: `error.message`, `error`, `message`, `detail`."""
+    if isinstance(value, Mapping):
+        error = value.get("error", value)
+        if isinstance(error, Mapping):
+            said = [str(error[key]) for key in ("message", "detail", "code", "type") if error.get(key)]
+            if said:
+                return _shown(" · ".join(dict.fromkeys(said)).encode("utf-8", "replace"))
+        elif isinstance(error, str):
+            return _shown(error.encode("utf-8", "replace"))
+    return _shown(body)
+
+
+def _shown(body: bytes, limit: int = 300) -> str:
+    text = " ".join(body[: 4 * limit].decode("utf-8", "replace").split())
+    return make_visible(text if len(text) <= limit else f"{text[:limit]}…") or "(nothing)"

@@ -1,0 +1,57 @@
+"""A stage's progress, kept in its folder for readers in other processes (`aha status`). No result depends on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ahalab.stages.context import Progress
+
+PROGRESS_NAME = "progress.json"
+"""In an unfinished stage's folder: {"done", "total", "unit", "figures"}. Its time is the last sign of life."""
+
+EVERY_SECONDS = 1.0
+
+
+class RecordedProgress:
+    """Passes everything on to the progress that is shown, and writes it down at most once a second."""
+
+    def __init__(self, shown: Progress, folder: Path) -> None:
+        self._shown, self._path = shown, folder / PROGRESS_NAME
+        self._total, self._unit, self._written = 0, "", 0.0
+
+    def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """See `ahalab.stages.context.Progress`."""
+        self._total, self._unit = total, unit
+        self._write(done, {})
+        self._shown.begin(stage, total, unit, done)
+
+    def advance(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+        """See `ahalab.stages.context.Progress`."""
+        if done >= self._total or time.monotonic() - self._written >= EVERY_SECONDS:
+            self._write(done, figures)
+        self._shown.advance(done, figures)
+
+    def note(self, text: str) -> None:
+        """See `ahalab.stages.context.Progress`."""
+        self._shown.note(text)
+
+    def end(self) -> None:
+        """See `ahalab.stages.context.Progress`."""
+        self._shown.end()
+
+    def remove(self) -> None:
+        """The stage is finished: its manifest says the rest."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+        self._written = time.monotonic()
+        row = {"done": done, "total": self._total, "unit": self._unit, "figures": dict(figures)}
+        temporary = self._path.with_name(f".tmp-{PROGRESS_NAME}")
+        # On a full disk the stage's own writes say so; a display is no reason to end a run.
+        with suppress(OSError):
+            temporary.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+            temporary.replace(self._path)

@@ -1,0 +1,116 @@
+"""The config of an `sft` stage, every number beside the paper's.
+
+`paper` is what the paper gives for both its supervised stages (appendix B.4.2), `distill` for its students
+(appendix F), `modern` what suits models of up to a few hundred million parameters on few rows: our choice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ahalab.stages.data_entries import DataEntries, data_refs
+from ahalab.stages.inputs import InputRef, StageConfig
+from ahalab.validation import told
+
+
+def _field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
+    extra = {} if paper is None else {"paper": paper, "paper_note": note}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "modern": {},
+    "paper": {
+        "epochs": 2,
+        "batch_size": 128,
+        "learning_rate": 5e-5,
+        "final_learning_rate": 5e-6,
+        "warmup_steps": 0,
+        "max_tokens": 32768,
+    },
+    "distill": {
+        "epochs": 2,
+        "batch_size": 64,
+        "learning_rate": 1e-4,
+        "warmup_steps": 0,
+        "max_tokens": 32768,
+    },
+}
+"""`modern` is the fields' own defaults; `distill` has the rate of the smallest student (docs/distillation.md)."""
+
+
+class SFTConfig(StageConfig):
+    """Supervised fine-tuning on worked answers: the loss is on the reply only."""
+
+    from_: str = Field(
+        "base", alias="from", description="Stage whose checkpoint is trained, or `base` or `small_base`."
+    )
+    preset: Literal["modern", "paper", "distill"] = Field("modern", description="Fills every field left out.")
+    data: DataEntries = Field(
+        min_length=1, description="Data sets: names of stages, and `file:` or `hub:` entries."
+    )
+    epochs: Annotated[int, Field(ge=1)] = _field(
+        3, "How often each row is seen.", paper=2, note="2 to 3, in all supervised stages"
+    )
+    batch_size: Annotated[int, Field(ge=1)] = _field(
+        32, "Rows in one update.", paper=128, note="64 in distillation"
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
+        5e-4, "Peak AdamW learning rate.", paper=5e-5, note="2e-5 to 1e-4 in distillation, by model"
+    )
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = _field(
+        None,
+        "Where its cosine ends (default: a tenth of learning_rate).",
+        paper=5e-6,
+        note="a tenth of the first rate in distillation too",
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = _field(5, "Linear warm-up before it.", paper="not said")
+    weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
+    max_grad_norm: Annotated[float, Field(gt=0)] = _field(1.0, "Global gradient-norm clip.", paper="not said")
+    max_tokens: Annotated[int, Field(ge=2)] = _field(
+        1024,
+        "Longest row, prompt and reply; longer ones are left out and counted, never cut.",
+        paper=32768,
+        note="the context; what was done with longer rows is not said",
+    )
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = _field(
+        0.05,
+        "Share of the questions kept out of training, on which the loss is measured before and after.",
+        paper="not said",
+    )
+    template: Literal["auto", "chat", "table1"] = _field(
+        "auto", "Prompt template, as in `rl` stages: the model is asked there what it is taught here."
+    )
+    think_prefill: bool = _field(False, "Put `<think>` at the end of the prompt, as in `rl` stages.")
+    tokens_per_chunk: Annotated[int, Field(ge=16)] = _field(4096, "Token budget of one forward and backward.")
+    logprob_chunk: Annotated[int, Field(ge=16)] = _field(1024, "Positions whose logits exist at one time.")
+    checkpoint_every: Annotated[int, Field(ge=1)] = _field(20, "Steps between checkpoints.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        preset = data.get("preset", "modern")
+        return {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **data}
+
+    @model_validator(mode="after")
+    def _check_together(self) -> SFTConfig:
+        if self.floor > self.learning_rate:
+            raise told(
+                f"final_learning_rate ({self.floor:g}) is above learning_rate ({self.learning_rate:g}): "
+                "the cosine falls"
+            )
+        return self
+
+    @property
+    def floor(self) -> float:
+        """Learning rate of the last update."""
+        given = self.final_learning_rate
+        return self.learning_rate / 10 if given is None else given
+
+    def input_refs(self) -> dict[str, InputRef]:
+        """The model, and the stages among the data sets as "data[0]", …"""
+        return {"from": InputRef(self.from_), **data_refs(self.data)}

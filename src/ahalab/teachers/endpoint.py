@@ -1,0 +1,137 @@
+"""`teacher: <endpoint>`: a model behind an OpenAI-compatible endpoint refines and answers (paper B.3.2, B.3.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ahalab.endpoints.client import ChatClient
+from ahalab.endpoints.config import EndpointConfig
+from ahalab.records import Prompt
+from ahalab.teachers.asking import Asker, Task
+from ahalab.teachers.checks import check_refined, check_response, final_answer
+from ahalab.teachers.protocol import PARTS, Failure, Outcome, Part, Refined, RefineItem, ThinkingChoice
+from ahalab.teachers.replies import read_sections, read_text
+from ahalab.teachers.templates import hashes, load_instructions
+
+LANGUAGES = {"en": "English", "zh": "Chinese"}
+WANTED: dict[ThinkingChoice, str] = {"where_useful": "where useful", "always": "always", "never": "never"}
+
+_NAMES = ("refine_thinking", "summary", "simple_math", "general_response")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+SIMPLE_LENGTH, SIMPLE_NUMBERS = 60, 2
+"""A mathematical question of at most so many characters and numbers is an easy one, answered briefly with the examples
+of `simple_math.txt` (paper, Listing 3; which questions are easy is our choice)."""
+
+
+class EndpointTeacher:
+    """See `Teacher`. Arguments as `make_teacher`."""
+
+    def __init__(
+        self,
+        name: str,
+        config: EndpointConfig,
+        cache_folder: Path,
+        prompts_folder: Path | None,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self._instructions = load_instructions(_NAMES, prompts_folder)
+        self._asker = Asker(ChatClient(name, config, cache_folder, stopping))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """See `Teacher.counts`."""
+        return dict(+self._asker.counts)
+
+    @property
+    def traffic(self) -> Mapping[str, int]:
+        """See `Teacher.traffic`."""
+        return self._asker.client.traffic
+
+    def identity(self) -> dict[str, Any]:
+        """See `Teacher.identity`."""
+        settings = self._asker.client.config.identity()
+        return {"kind": "endpoint", **settings, "prompt_files": hashes(self._instructions)}
+
+    def refine(self, items: Sequence[RefineItem], parts: Collection[Part]) -> list[Outcome]:
+        """See `Teacher.refine`: the thinking first, then a summary of the refined thinking; easy sums in one go."""
+        outcomes: list[Outcome] = [Refined(item.thinking, item.answer) for item in items]
+        easy = [i for i, item in enumerate(items) if set(parts) == set(PARTS) and is_simple(item.prompt)]
+        rest = [i for i in range(len(items)) if i not in set(easy)]
+        self._work(outcomes, easy, lambda i: self._simple(items[i]))
+        if "thinking" in parts:
+            self._work(outcomes, rest, lambda i: self._thinking(items[i]))
+        if "summary" in parts:
+            self._work(outcomes, rest, lambda i: self._summary(items[i], outcomes[i]))
+        checked = [
+            outcome if isinstance(outcome, Failure) else check_refined(item, outcome, parts)
+            for item, outcome in zip(items, outcomes, strict=True)
+        ]
+        return self._counted("refined", checked)
+
+    def respond(self, items: Sequence[tuple[Prompt, int]], thinking: ThinkingChoice) -> list[Outcome]:
+        """See `Teacher.respond`."""
+        plain = {"thinking_wanted": WANTED[thinking]}
+        tasks = [
+            self._task("general_response", prompt, key, {}, read_sections, plain) for prompt, key in items
+        ]
+        outcomes: list[Outcome] = self._asker.ask(tasks)
+        checked = [one if isinstance(one, Failure) else check_response(one, thinking) for one in outcomes]
+        return self._counted("answered", checked)
+
+    def _work(self, outcomes: list[Outcome], places: Sequence[int], make: Callable[[int], Task]) -> None:
+        """Ask for `places` that have not failed, and put the results in."""
+        places = [place for place in places if not isinstance(outcomes[place], Failure)]
+        for place, result in zip(places, self._asker.ask([make(place) for place in places]), strict=True):
+            outcomes[place] = result
+
+    def _simple(self, item: RefineItem) -> Task:
+        return self._task("simple_math", item.prompt, item.key, {}, read_sections)
+
+    def _thinking(self, item: RefineItem) -> Task:
+        def read(text: str, nonce: str) -> Outcome:
+            result = read_text(text, nonce)
+            return result if isinstance(result, Failure) else Refined(result, item.answer)
+
+        data = {"thought_process": item.thinking}
+        return self._task("refine_thinking", item.prompt, item.key, data, read)
+
+    def _summary(self, item: RefineItem, so_far: Outcome) -> Task:
+        thinking = item.thinking if isinstance(so_far, Failure) else so_far.thinking
+
+        def read(text: str, nonce: str) -> Outcome:
+            result = read_text(text, nonce)
+            return result if isinstance(result, Failure) else Refined(thinking, result)
+
+        data = {"thought_process": thinking, "final_answer": final_answer(item.answer)}
+        return self._task("summary", item.prompt, item.key, data, read)
+
+    def _task(
+        self,
+        name: str,
+        prompt: Prompt,
+        key: int,
+        data: Mapping[str, str],
+        read: Callable[[str, str], Any],
+        plain: Mapping[str, str] | None = None,
+    ) -> Task:
+        words = {"language": LANGUAGES.get(prompt.language, prompt.language), **(plain or {})}
+        return Task(key, self._instructions[name], {"question": prompt.question, **data}, words, read)
+
+    def _counted(self, done: str, outcomes: list[Outcome]) -> list[Outcome]:
+        for outcome in outcomes:
+            self._asker.counts[f"failed: {outcome.reason}" if isinstance(outcome, Failure) else done] += 1
+        return outcomes
+
+
+def is_simple(prompt: Prompt) -> bool:
+    """Whether a question is easy mathematics (see `SIMPLE_LENGTH`)."""
+    question = prompt.question
+    return (
+        prompt.domain == "math"
+        and len(question) <= SIMPLE_LENGTH
+        and 0 < len(_NUMBER.findall(question)) <= SIMPLE_NUMBERS
+    )

@@ -1,0 +1,129 @@
+"""`teacher: self`: the sampled model itself, shown a few examples (paper B.3.2 had humans and a larger model do it)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ahalab.counter import make_key
+from ahalab.records import Prompt
+from ahalab.teachers.checks import check_refined, check_response, final_answer
+from ahalab.teachers.protocol import Failure, Generate, Outcome, Part, Refined, RefineItem, ThinkingChoice
+from ahalab.teachers.templates import hashes, load_instructions
+
+_NAMES = ("own_thinking", "own_summary", "own_response")
+_RULE = "---"
+_ANSWER = "Answer:"
+_NONE = "(none)"
+
+
+class OwnTeacher:
+    """See `Teacher`. The prompts are raw text that ends where the model is to go on, so a base model will do."""
+
+    name = "self"
+
+    def __init__(self, generate: Generate, prompts_folder: Path | None) -> None:
+        self._generate = generate
+        self._instructions = load_instructions(_NAMES, prompts_folder)
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """See `Teacher.counts`; tokens are counted by the stage, whose model it is."""
+        return dict(self._counts)
+
+    @property
+    def traffic(self) -> Mapping[str, int]:
+        """Nothing is sent anywhere."""
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        """See `Teacher.identity`."""
+        return {"kind": "self", "prompt_files": hashes(self._instructions)}
+
+    def refine(self, items: Sequence[RefineItem], parts: Collection[Part]) -> list[Outcome]:
+        """See `Teacher.refine`: the thinking first, then a summary of the refined thinking."""
+        outcomes: list[Outcome] = [Refined(item.thinking, item.answer) for item in items]
+        if "thinking" in parts:
+            data = [_data(item.prompt, thought_process=item.thinking) for item in items]
+            texts = self._complete("own_thinking", data, [item.key for item in items])
+            outcomes = [
+                Refined(text, item.answer) if text else _EMPTY
+                for text, item in zip(texts, items, strict=True)
+            ]
+        if "summary" in parts:
+            outcomes = self._summarised(items, outcomes)
+        checked = [
+            outcome if isinstance(outcome, Failure) else check_refined(item, outcome, parts)
+            for item, outcome in zip(items, outcomes, strict=True)
+        ]
+        return self._counted("refined", checked)
+
+    def respond(self, items: Sequence[tuple[Prompt, int]], thinking: ThinkingChoice) -> list[Outcome]:
+        """See `Teacher.respond`."""
+        begun = f" {_NONE}\n{_ANSWER}" if thinking == "never" else ""
+        texts = self._complete(
+            "own_response", [_data(prompt) for prompt, _ in items], [key for _, key in items], begun
+        )
+        outcomes: list[Outcome] = []
+        for text in texts:
+            said, found, answer = ("", _ANSWER, text) if begun else text.partition(f"\n{_ANSWER}")
+            thought = "" if said.strip() == _NONE else said.strip()
+            if not found:
+                outcomes.append(Failure("reply not in form", f"no line begins with {_ANSWER}"))
+            else:
+                outcomes.append(check_response(Refined(thought, answer.strip()), thinking))
+        return self._counted("answered", outcomes)
+
+    def _summarised(self, items: Sequence[RefineItem], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        pairs = [(item, one) for item, one in zip(items, outcomes, strict=True) if isinstance(one, Refined)]
+        data = [
+            _data(item.prompt, thought_process=one.thinking, final_answer=final_answer(item.answer))
+            for item, one in pairs
+        ]
+        texts = iter(self._complete("own_summary", data, [item.key for item, _ in pairs]))
+        summarised: list[Outcome] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                summarised.append(outcome)
+            else:
+                text = next(texts)
+                summarised.append(Refined(outcome.thinking, text) if text else _EMPTY)
+        return summarised
+
+    def _complete(
+        self, name: str, data: Sequence[Mapping[str, str]], keys: Sequence[int], begun: str = ""
+    ) -> list[str]:
+        """What the model writes up to the rule that ends an example."""
+        if not data:
+            return []
+        prompts = [self._instructions[name].fill(one).rstrip() + begun for one in data]
+        texts = self._generate(prompts, [make_key(key, name) for key in keys])
+        return [_until_rule(text) for text in texts]
+
+    def _counted(self, done: str, outcomes: list[Outcome]) -> list[Outcome]:
+        for outcome in outcomes:
+            self._counts[f"failed: {outcome.reason}" if isinstance(outcome, Failure) else done] += 1
+        return outcomes
+
+
+_EMPTY = Failure("empty", "the model wrote nothing, or did not come to an end")
+
+
+def _data(prompt: Prompt, **more: str) -> dict[str, str]:
+    """Data with no line that looks like the rule between examples."""
+    return {
+        slot: "\n".join("- - -" if line.strip() == _RULE else line for line in text.splitlines())
+        for slot, text in {"question": prompt.question, **more}.items()
+    }
+
+
+def _until_rule(text: str) -> str:
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.strip() == _RULE:
+            break
+        lines.append(line)
+    return "\n".join(lines).strip()

@@ -1,0 +1,395 @@
+"""The `reward_model` stage: it learns, resumes to the byte, leaves what transformers loads, and says what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from ahalab.errors import AhaError, Interrupted, UserError
+from ahalab.policy.load import load_policy
+from ahalab.policy.reward_model import ResponseFormat, load_reward_model
+from ahalab.policy.scalar_head import add_scalar_head
+from ahalab.records import LabelledResponse, PreferencePair, Response
+from ahalab.runs.hashing import file_hash
+from ahalab.runs.jsonl import read_jsonl
+from ahalab.stages.context import SilentProgress, StageResult
+from ahalab.stages.datasets import write_labelled, write_pairs
+from ahalab.stages.reward_examples import (
+    labelled_examples,
+    pair_examples,
+    question_group,
+    split_by_question,
+)
+from ahalab.stages.reward_model import _Trainer, run_reward_model
+from ahalab.text import Renderer
+from reward_data import BAD, GOOD, config_of, context_of, toy_labelled, toy_pairs, write_toy
+
+KINDS = ("pairwise", "pointwise")
+HASHED = ("model.safetensors", "optimizer.safetensors", "reward_model.json", "config.json", "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def trained(
+    random_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, StageResult]]:
+    """Both kinds, trained on the toy data: work folder and result."""
+    torch.set_num_threads(1)
+    results = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp(kind)
+        write_toy(folder, kind)
+        config = config_of(kind, epochs=6)
+        results[kind] = (folder / "stage", run_reward_model(config, context_of(folder, random_base, kind)))
+    return results
+
+
+def _hashes(stage: Path) -> dict[str, str]:
+    names = [stage / "checkpoint" / name for name in HASHED] + [
+        stage / "metrics.jsonl",
+        stage / "held_out.jsonl",
+    ]
+    return {path.name: file_hash(path) for path in names}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_what_one_word_tells(kind: str, trained: dict[str, tuple[Path, StageResult]]) -> None:
+    figures = trained[kind][1].figures
+    assert figures["accuracy"]["value"] >= 0.95
+    assert figures["auc"] >= 0.95
+    assert figures["calibration_error"] <= 0.2
+    assert figures["accuracy"]["low"] <= figures["accuracy"]["value"] <= figures["accuracy"]["high"]
+    assert figures["held_out"] + figures["rows"] == 320
+    assert figures["kind"] == kind
+    assert figures["warnings"] == []
+
+
+def test_it_rewards_what_it_learned(trained: dict[str, tuple[Path, StageResult]]) -> None:
+    def response(thinking: str, answer: str) -> Response:
+        return Renderer(model.scalar.tokenizer).parse(
+            f" <think> {thinking} </think> <answer> {answer} </answer>", "stop"
+        )
+
+    model = load_reward_model(trained["pairwise"][0] / "checkpoint")
+    good, bad = model.rewards(
+        ["What is 7 + 1?"] * 2, [response("so", f"we have {GOOD[0]}"), response("so", f"we have {BAD[0]}")]
+    )
+    assert good > 0.6 > 0.4 > bad
+    model = load_reward_model(trained["pointwise"][0] / "checkpoint")
+    good, bad = model.rewards(
+        ["What is 7 + 1?"] * 2,
+        [response(f"we have {GOOD[0]}", "so it is"), response(f"we have {BAD[0]}", "so it is")],
+    )
+    assert good > 0.8 > 0.2 > bad
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_transformers_gives_the_scores_written_down(
+    kind: str, trained: dict[str, tuple[Path, StageResult]]
+) -> None:
+    stage, _ = trained[kind]
+    plain = AutoModelForSequenceClassification.from_pretrained(stage / "checkpoint")
+    form = ResponseFormat(load_reward_model(stage / "checkpoint").scalar.tokenizer, "auto")
+    examples, _ = (
+        pair_examples(toy_pairs(320), form, 999)
+        if kind == "pairwise"
+        else labelled_examples(toy_labelled(320), form, 999)
+    )
+    by_id = {example.id: example for example in examples}
+    for row in list(read_jsonl(stage / "held_out.jsonl"))[:8]:
+        for sequence, score in zip(by_id[row["id"]].sequences, row["scores"], strict=True):
+            own = plain(input_ids=torch.tensor([sequence])).logits[0, 0].item()
+            assert score == pytest.approx(own, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rewards_written_down_rise_with_the_score(
+    kind: str, trained: dict[str, tuple[Path, StageResult]]
+) -> None:
+    rows = list(read_jsonl(trained[kind][0] / "held_out.jsonl"))
+    pairs = sorted(p for row in rows for p in zip(row["scores"], row["rewards"], strict=True))
+    assert [reward for _, reward in pairs] == sorted(reward for _, reward in pairs)
+    assert 0.0 < pairs[0][1] < pairs[-1][1] < 1.0
+
+
+def test_no_text_is_written_to_logs(trained: dict[str, tuple[Path, StageResult]]) -> None:
+    for kind in KINDS:
+        stage = trained[kind][0]
+        for path in (stage / "held_out.jsonl", stage / "metrics.jsonl", stage / "data.json"):
+            assert not any(word in path.read_text() for word in (*GOOD, *BAD, "What is"))
+
+
+_CHILD = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import ahalab, torch
+from pathlib import Path
+from ahalab.stages import reward_model
+from ahalab.stages.reward_model import run_reward_model
+from reward_data import config_of, context_of
+torch.set_num_threads(1)
+kind, folder, base, kills = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5]
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+if kills.startswith("update"):
+    update, wanted = reward_model._Trainer.update, int(kills.removeprefix("update"))
+    made = [0]
+    def counted(self, *arguments):
+        made[0] += 1
+        if made[0] > wanted:
+            die()
+        return update(self, *arguments)
+    reward_model._Trainer.update = counted
+if kills == "scores":
+    reward_model._write_scores = lambda *arguments: die()
+if kills == "finish":
+    from ahalab.stages.ledger import Ledger
+    finish = Ledger.finish
+    def finish_and_die(self):
+        finish(self)
+        die()
+    Ledger.finish = finish_and_die
+run_reward_model(config_of(kind), context_of(folder, base, kind))
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_anywhere_it_ends_in_the_same_bytes(kind: str, random_base: Path, tmp_path: Path) -> None:
+    def run(folder: Path, kills: str) -> int:
+        arguments = [str(Path(__file__).parent), kind, str(folder), str(random_base), kills]
+        return subprocess.run([sys.executable, "-c", _CHILD, *arguments], check=False).returncode
+
+    write_toy(tmp_path / "straight", kind, 96)
+    write_toy(tmp_path / "killed", kind, 96)
+    assert run(tmp_path / "straight", "never") == 0
+    # Before the first checkpoint, between two, between the last one and the end, and after the last rename.
+    for kills in ("update2", "update5", "scores", "finish"):
+        assert run(tmp_path / "killed", kills) == -signal.SIGKILL
+    assert run(tmp_path / "killed", "never") == 0
+    assert _hashes(tmp_path / "killed" / "stage") == _hashes(tmp_path / "straight" / "stage")
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on(random_base: Path, tmp_path: Path) -> None:
+    class Pressing(SilentProgress):
+        def advance(self, done: int, figures: Any) -> None:  # noqa: ARG002
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    for name in ("straight", "stopped"):
+        write_toy(tmp_path / name, "pairwise", 96)
+    context = context_of(tmp_path / "stopped", random_base, "pairwise", progress=Pressing())
+    with context.interrupt, pytest.raises(Interrupted, match="saved at step 3"):
+        run_reward_model(config_of("pairwise"), context)
+    for name in ("straight", "stopped"):
+        run_reward_model(config_of("pairwise"), context_of(tmp_path / name, random_base, "pairwise"))
+    assert _hashes(tmp_path / "stopped" / "stage") == _hashes(tmp_path / "straight" / "stage")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packing_does_not_change_the_gradient(kind: str, random_base: Path) -> None:
+    norms = []
+    for budget in (16, 100_000):
+        policy = load_policy(str(random_base))
+        form, scalar = ResponseFormat(policy.tokenizer, "auto"), add_scalar_head(policy)
+        with torch.no_grad():
+            scalar.model.score.weight.copy_(torch.linspace(-1, 1, scalar.model.score.in_features))
+        examples, _ = (
+            pair_examples(toy_pairs(12), form, 999)
+            if kind == "pairwise"
+            else labelled_examples(toy_labelled(12), form, 999)
+        )
+        trainer = _Trainer(config_of(kind, tokens_per_chunk=budget), scalar)
+        figures = trainer.update(examples, 1e-3)
+        norms.append([figures["loss"], figures["accuracy"], figures["grad_norm"]])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_an_update_without_finite_loss_changes_nothing(random_base: Path) -> None:
+    policy = load_policy(str(random_base))
+    form, scalar = ResponseFormat(policy.tokenizer, "auto"), add_scalar_head(policy)
+    examples, _ = pair_examples(toy_pairs(4), form, 999)
+    with torch.no_grad():
+        scalar.model.score.weight.fill_(float("inf"))
+    before = {name: parameter.detach().clone() for name, parameter in scalar.model.named_parameters()}
+    with pytest.raises(AhaError, match="refused"):
+        _Trainer(config_of("pairwise"), scalar).update(examples, 1e-3)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in scalar.model.named_parameters())
+
+
+def _form(base: Path) -> ResponseFormat:
+    return ResponseFormat(load_policy(str(base)).tokenizer, "auto")
+
+
+def test_no_question_is_on_both_sides_of_the_split(random_base: Path) -> None:
+    examples, _ = pair_examples(toy_pairs(300, questions=40), _form(random_base), 999)
+    train, held = split_by_question(examples, 0.25, "here")
+    assert len(train) + len(held) == 300
+    assert {e.group for e in train}.isdisjoint(e.group for e in held)
+    assert 0.1 < len(held) / 300 < 0.45
+
+
+def test_a_question_is_held_out_whatever_the_other_rows(random_base: Path) -> None:
+    examples, _ = pair_examples(toy_pairs(300, questions=100), _form(random_base), 999)
+    _, held = split_by_question(examples, 0.2, "here")
+    _, fewer = split_by_question(examples[:150], 0.2, "here")
+    assert {e.group for e in fewer} <= {e.group for e in held}
+
+
+def test_questions_that_differ_in_case_or_space_or_later_turns_are_one_group() -> None:
+    one = question_group("What is  this?\n")
+    assert one == question_group("what is this?")
+    assert one == question_group("User: What is this?\n\nAssistant: A cat.\n\nUser: And that?")
+    assert one != question_group("What is that?")
+
+
+def test_both_labels_are_on_both_sides_however_few_rows(random_base: Path) -> None:
+    examples, _ = labelled_examples(toy_labelled(12, questions=12), _form(random_base), 999)
+    for side in split_by_question(examples, 0.01, "here"):
+        assert {example.safe for example in side} == {True, False}
+
+
+def test_too_few_rows_are_refused(random_base: Path, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "data", toy_pairs(3))
+    with pytest.raises(UserError, match=r"stages\.rm: pairwise\.data: 3 usable rows are too few"):
+        run_reward_model(config_of("pairwise"), context_of(tmp_path, random_base, "pairwise"))
+
+
+def test_one_question_cannot_be_split(random_base: Path, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "data", toy_pairs(20, questions=1))
+    with pytest.raises(UserError, match="several questions"):
+        run_reward_model(config_of("pairwise"), context_of(tmp_path, random_base, "pairwise"))
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_labels_of_one_class_are_refused(safe: bool, random_base: Path, tmp_path: Path) -> None:
+    rows = [row for row in toy_labelled(60) if row.safe is safe]
+    write_labelled(tmp_path / "data", rows)
+    with pytest.raises(UserError, match=rf"all {len(rows)} labels are {'safe' if safe else 'unsafe'}"):
+        run_reward_model(config_of("pointwise"), context_of(tmp_path, random_base, "pointwise"))
+
+
+def test_rows_longer_than_the_limit_are_dropped_and_counted(random_base: Path, tmp_path: Path) -> None:
+    pairs = toy_pairs(60)
+    long = PreferencePair("long", "Why?", "so " * 400, "no", "instructions", "en", "toy")
+    write_pairs(tmp_path / "data", [*pairs, long])
+    config = config_of("pairwise", epochs=1, max_tokens=128)
+    result = run_reward_model(config, context_of(tmp_path, random_base, "pairwise"))
+    assert result.figures["dropped"] == {"longer than max_tokens": 1}
+    assert result.figures["rows"] + result.figures["held_out"] == 60
+
+
+def test_data_of_the_wrong_kind_are_refused(random_base: Path, tmp_path: Path) -> None:
+    write_toy(tmp_path, "pointwise", 20)
+    with pytest.raises(UserError, match="preference pairs"):
+        run_reward_model(config_of("pairwise"), context_of(tmp_path, random_base, "pairwise"))
+
+
+def test_exactly_one_kind_must_be_given() -> None:
+    with pytest.raises(UserError, match="exactly one"):
+        config_of("pairwise", pointwise={"data": ["data"]})
+    with pytest.raises(UserError, match="exactly one"):
+        config_of("pairwise", pairwise=None)
+
+
+def test_the_paper_preset_is_the_paper_s() -> None:
+    config = config_of("pairwise", preset="paper", epochs=1, batch_size=256, learning_rate=6e-6)
+    assert (config.max_tokens, config.final_share) == (8192, 1.0)
+    from ahalab.stages.reward_model import PRESETS, RewardModelConfig
+
+    for name, value in PRESETS["paper"].items():
+        extra = RewardModelConfig.model_fields[name].json_schema_extra
+        assert isinstance(extra, dict)
+        assert extra["paper"] in (value, "not said"), name
+
+
+def test_its_inputs_are_named_to_the_pipeline() -> None:
+    refs = config_of(
+        "pointwise", entries=["labels", {"file": "more.jsonl"}, {"stage": "others"}]
+    ).input_refs()
+    assert {name: ref.source for name, ref in refs.items()} == {
+        "from": "base",
+        "pointwise.data[0]": "labels",
+        "pointwise.data[2]": "others",
+    }
+    assert refs["pointwise.data[0]"].kinds == ("dataset",)
+
+
+def _dialogue(first: str, said: str, more: str = "") -> str:
+    return f"\n\nHuman: {first}\n\nAssistant: {more}{said}"
+
+
+def test_it_learns_from_dialogues_in_the_form_of_hh_rlhf(random_base: Path, tmp_path: Path) -> None:
+    rows = [
+        {"chosen": _dialogue(p.question, p.chosen, m), "rejected": _dialogue(p.question, p.rejected, m)}
+        for i, p in enumerate(toy_pairs(80))
+        for m in ("then\n\nHuman: and then?\n\nAssistant: " if i % 3 == 0 else "",)
+    ]
+    rows.append({"chosen": _dialogue("Why?", "so"), "rejected": _dialogue("Why?", "")})
+    rows.append({"chosen": _dialogue("Why?", "so"), "rejected": _dialogue("How?", "no")})
+    with gzip.open(tmp_path / "pairs.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    seen: list[tuple[str, dict[str, Any]]] = []
+    context = context_of(
+        tmp_path, random_base, "pairwise", event=lambda kind, **data: seen.append((kind, data))
+    )
+    result = run_reward_model(config_of("pairwise", entries=[{"file": "pairs.jsonl.gz"}]), context)
+    assert result.figures["rows"] + result.figures["held_out"] == 80
+    (skipped,) = [data["reasons"] for kind, data in seen if kind == "skipped_rows"]
+    assert sum(skipped.values()) == 2
+
+
+def test_it_learns_from_a_labelled_file(random_base: Path, tmp_path: Path) -> None:
+    rows = [
+        {
+            "prompt": r.question,
+            "response": f"<think> {r.thinking} </think> {r.answer}",
+            "label": "safe" if r.safe else "unsafe",
+        }
+        for r in toy_labelled(60)
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = config_of("pointwise", entries=[{"file": "labels.jsonl"}], epochs=1)
+    result = run_reward_model(config, context_of(tmp_path, random_base, "pointwise"))
+    assert result.figures["rows"] + result.figures["held_out"] == 60
+
+
+def test_data_in_which_the_longer_answer_wins_are_warned_of(random_base: Path, tmp_path: Path) -> None:
+    pairs = [
+        PreferencePair(
+            f"p/{i}", f"What is {i}?", "so it is " * (2 + i % 3), "so it is", "instructions", "en", "toy"
+        )
+        for i in range(80)
+    ]
+    write_pairs(tmp_path / "data", pairs)
+    notes: list[str] = []
+
+    class Listening(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    context = context_of(tmp_path, random_base, "pairwise", progress=Listening())
+    figures = run_reward_model(config_of("pairwise"), context).figures
+    assert figures["longer_wins"] == 1.0
+    assert figures["length_correlation"] > 0.3
+    assert any("length alone" in note for note in notes)
+    assert any("the score follows length" in note for note in notes)
+    assert len(figures["warnings"]) >= 3  # and few rows are held out
+
+
+def test_labels_that_nothing_tells_apart_are_warned_of(random_base: Path, tmp_path: Path) -> None:
+    rows = [
+        LabelledResponse(f"r/{i}", f"What is {i}?", "so", "so it is", i % 2 == 0, "safety", "en", "toy")
+        for i in range(80)
+    ]
+    write_labelled(tmp_path / "data", rows)
+    config = config_of("pointwise", epochs=1, learning_rate=1e-5)
+    figures = run_reward_model(config, context_of(tmp_path, random_base, "pointwise")).figures
+    assert any("not shown to be better" in warning for warning in figures["warnings"])
