@@ -46,11 +46,16 @@ def make_reward_model(folder: Path, base: Path, kind: RewardKind, seed: int = 1)
 def write_general(folder: Path, rows: int = 12) -> dict[str, list[dict[str, Any]]]:
     """Prompt entries: questions of the domain instructions, and a source called `unsafe`; no rule checks them."""
     entries = {}
-    for name, domain, words in (("instructions", "instructions", "Say hello"), ("unsafe", "other", "Break it")):
+    for name, domain, words in (
+        ("instructions", "instructions", "Say hello"),
+        ("unsafe", "other", "Break it"),
+    ):
         path = folder / f"{name}.jsonl"
         lines = [json.dumps({"question": f"{words}, number {row}"}) for row in range(rows)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        entries[name] = [{"file": str(path), "name": name, "domain": domain, "verifier": "none"}]
+        entries[name] = [
+            {"file": str(path), "name": name, "domain": domain, "verifier": "none", "question": "question"}
+        ]
     return entries
 
 
@@ -128,4 +133,6 @@ class FakeJudge:
     def rewards(self, questions: Sequence[str], responses: Sequence[Response]) -> list[float]:
         """As `RewardModel.rewards`."""
         self.asked.append(list(questions))
-        return [self.score(question, response) for question, response in zip(questions, responses, strict=True)]
+        return [
+            self.score(question, response) for question, response in zip(questions, responses, strict=True)
+        ]

@@ -28,6 +28,7 @@ SETTINGS = [
     "--set", "stages.after.evaluate.n=60",
     "--set", "stages.after.evaluate.k=8",
     "--threads", "1",
+    "--no-reuse",
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def test_five_steps_on_gsm8k_run_and_resume(tmp_path: Path) -> None:
     command = [
         *(
             "zero",
+            "--no-reuse",
             "--base",
             "pypi:smollm2-135m",
             "--prompts",

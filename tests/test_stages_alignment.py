@@ -97,7 +97,12 @@ def test_metrics_tell_the_domains_apart_and_accuracy_is_of_reasoning_prompts_alo
         mine = [row for row in rows if row["step"] == metrics["step"]]
         right = [row["correct"] for row in mine if row["domain"] == "general"]
         assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
-        judged = [value for row in mine for name in ("helpful", "safety") if (value := row["reward"][name]) is not None]
+        judged = [
+            value
+            for row in mine
+            for name in ("helpful", "safety")
+            if (value := row["reward"][name]) is not None
+        ]
         if metrics["window"]:
             assert metrics["accuracy/general"] == metrics["accuracy"]
             assert metrics["accuracy/instructions"] is None
@@ -108,10 +113,43 @@ def test_metrics_tell_the_domains_apart_and_accuracy_is_of_reasoning_prompts_alo
         assert metrics["preference_errors"] == 0
 
 
-def test_the_finished_stage_names_its_preference(questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path) -> None:
+def test_the_finished_stage_names_its_preference(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path
+) -> None:
     result = run(alignment(questions, general), tmp_path, inputs)
     assert {"steps", "accuracy", "format", "preference"} <= set(result.figures)
     assert result.reproducible
+
+
+def watching(questions: Path, general: Entries, **changes: Any) -> dict[str, Any]:
+    """A watch over the questions and both kinds of general prompts, at steps 4 and 6."""
+    sources = [{"file": str(questions)}, *general["instructions"], *general["unsafe"]]
+    return {"every": 2, "prompts": 16, "sources": sources, **changes}
+
+
+@pytest.fixture(scope="module")
+def watched(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("watched")
+    run(alignment(questions, general, hacking=watching(questions, general)), folder, inputs)
+    return folder
+
+
+def test_the_watch_only_looks(watched: Path, done: Path) -> None:
+    one, other = left(watched), left(done)
+    assert one.pop("metrics.jsonl") != other.pop("metrics.jsonl")
+    assert one == other
+
+
+def test_the_watch_measures_where_it_is_due(watched: Path) -> None:
+    rows = [row for row in metrics_of(watched) if "hacking/preference" in row]
+    assert [row["step"] for row in rows] == [4, 6]
+    for row in rows:
+        assert 0.0 <= row["hacking/preference"] <= 1.0
+        assert row["hacking/rule"] == row["hacking/rule_reasoning"]
+        assert row["hacking/rule_general"] is None
+        assert row["hacking/flag"] is False
 
 
 @pytest.mark.parametrize("rollout", [2, 3, 6])
@@ -124,7 +162,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     watched: Path,
     rollout: int,
 ) -> None:
-    config = alignment(questions, general, hacking=WATCH)
+    config = alignment(questions, general, hacking=watching(questions, general))
     with monkeypatch.context() as patch:
         kill_after_samples_of(patch, rollout)
         with pytest.raises(Killed):
@@ -133,13 +171,110 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert left(tmp_path) == left(watched)
 
 
-WATCH = {"every": 2, "prompts": 16, "temperature": 1.0}
+def judged_by(patch: pytest.MonkeyPatch, score: Any) -> FakeJudge:
+    judge = FakeJudge(score)
+    patch.setattr(rl, "load_preferences", lambda *_: Preferences({"helpful": judge, "safety": judge}))
+    return judge
 
 
-@pytest.fixture(scope="module")
-def watched(
-    questions: Path, general: Entries, inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("watched")
-    run(alignment(questions, general, hacking=watching(questions, general)), folder, inputs)
-    return folder
+def test_reward_models_are_asked_once_a_rollout_each(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = judged_by(monkeypatch, lambda _question, _response: 0.5)
+    run(alignment(questions, general), tmp_path, inputs)
+    assert len(judge.asked) == 8
+    assert sum(map(len, judge.asked)) == sum(row["domain"] != "general" for row in rows_of(tmp_path))
+
+
+def test_a_failed_score_is_counted_and_never_a_zero(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_by(monkeypatch, lambda question, _response: math.nan if question.startswith("Say") else 0.5)
+    run(alignment(questions, general), tmp_path, inputs)
+    rows = rows_of(tmp_path)
+    failed = [row for row in rows if row["domain"] == "instructions"]
+    assert failed
+    for row in failed:
+        assert (row["total"], row["advantage"]) == (None, None)
+        assert row["error"] == "the reward model gave no finite score"
+    assert sum(row["preference_errors"] for row in metrics_of(tmp_path)) == len(failed)
+
+
+def test_a_window_of_all_steps_rewards_preference_from_the_first(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    window = {"last": "all", "prompts": general["unsafe"]}
+    prompts = [{"file": str(questions)}, *general["instructions"]]
+    run(alignment(questions, general, window=window, prompts=prompts, steps=2), tmp_path, inputs)
+    assert {row["domain"] for row in rows_of(tmp_path) if row["rollout"] == 1} == {
+        "general",
+        "instructions",
+        "other",
+    }
+    assert [row["window"] for row in metrics_of(tmp_path)] == [True, True]
+
+
+def test_a_hacked_run_is_marked_and_goes_on_or_stops(
+    questions: Path, general: Entries, inputs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paid for whatever is no digit from 1 to 4, the policy unlearns its answers."""
+    judged_by(monkeypatch, lambda _question, response: float(len(response.text) % 97) / 97)
+    seen: list[dict[str, Any]] = []
+    before = {"preference": [0.0] * 8 + [None] * 8, "rule_general": [None] * 16}
+    items = [{**before, "rule_reasoning": [None] * 8 + [1.0] * 8}] + [
+        {
+            "preference": [0.5 + 0.01 * n for n in range(8)] + [None] * 8,
+            "rule_general": [None] * 16,
+            "rule_reasoning": [None] * 8 + [0.1 * (n % 3) for n in range(8)],
+        }
+    ] * 8
+    calls = iter(items * 2)
+    monkeypatch.setattr("ahalab.stages.hacking_guard.HackingProbe.measure", lambda _self: next(calls))
+
+    def event(kind: str, **data: Any) -> None:
+        seen.append({"kind": kind, **data})
+
+    settings = {"every": 1, "patience": 2}
+    config = alignment(questions, general, hacking=watching(questions, general, **settings))
+    result = run(config, tmp_path / "warned", inputs, event=event)
+    hacking = result.figures["reward_hacking"]
+    assert (hacking["hacked"], hacking["step"], hacking["checks"]) == (True, 4, 4)
+    assert [one["step"] for one in seen if one["kind"] == "reward_hacking"] == [4]
+    flags = {
+        row["step"]: row["hacking/flag"] for row in metrics_of(tmp_path / "warned") if "hacking/flag" in row
+    }
+    assert flags == {3: False, 4: True, 5: True, 6: True}
+
+    calls = iter(items)
+    config = alignment(questions, general, hacking=watching(questions, general, **settings, action="stop"))
+    for _ in range(2):  # the same command says it again: nothing was undone
+        with pytest.raises(RunStopped, match="stopped at step 4: reward hacking at step 4"):
+            run(config, tmp_path / "stopped", inputs)
+    assert max(path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()) == "step-000004"
+
+
+def test_a_prompt_that_nothing_would_reward_is_refused_by_name(
+    questions: Path, general: Entries, inputs: Mapping[str, str], tmp_path: Path
+) -> None:
+    config = alignment(
+        questions,
+        general,
+        prompts=[{"file": str(questions)}, *general["instructions"]],
+        window={"last": 4, "prompts": general["unsafe"]},
+    )
+    with pytest.raises(
+        UserError, match=r"instructions/.* is among `prompts`, and the helpful reward model judges it"
+    ):
+        run(config, tmp_path / "one", inputs)
+    stranger = [{**general["instructions"][0], "domain": "poetry", "name": "poems"}]
+    config = alignment(questions, general, window={"last": 4, "prompts": stranger})
+    with pytest.raises(UserError, match=r"poems/.* \(domain poetry, verifier none\) would not be rewarded"):
+        run(config, tmp_path / "two", inputs)
+
+
+def test_reward_models_that_were_mixed_up_are_refused(
+    questions: Path, general: Entries, inputs: Mapping[str, str], tmp_path: Path
+) -> None:
+    swapped = {**inputs, "preference.helpful": inputs["preference.safety"]}
+    with pytest.raises(UserError, match="helpful_rm is pointwise, expected pairwise"):
+        run(alignment(questions, general), tmp_path, swapped)

@@ -29,6 +29,8 @@ Verdict = Literal["holds", "does not", "undecided", "not measured"]
 
 MARGIN = 0.03
 """Differences below 3 points are of no size (our choice: about the largest half-width of 1,000 prompts)."""
+MOST_TOLD = 2
+"""Comparisons of one claim that are told in full where it holds."""
 LANGUAGE_THRESHOLD = 0.95
 """Asked of the tiny world; the paper prints no number, its Figure 7 shows a stable curve."""
 
@@ -90,7 +92,11 @@ class Outcome:
         """The comparisons that decided, in numbers."""
         if self.verdict == "not measured":
             return f"needs {', '.join(self.missing)}"
-        return "; ".join(one.text for one in self.deciding)
+        told = self.deciding
+        if self.verdict == "holds" and len(told) > MOST_TOLD:
+            closest = min(told, key=lambda one: (one.figure.low or 0.0) if one.figure else 0.0)
+            return f"{closest.text}, the closest of {len(told)}"
+        return "; ".join(one.text for one in told)
 
     @property
     def deciding(self) -> tuple[Decided, ...]:

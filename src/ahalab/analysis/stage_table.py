@@ -145,7 +145,9 @@ def cell_text(table: StageTable, row: str, column: str) -> str:
     return points(table.cell(row, column))
 
 
-def describe(table: StageTable, unit: str = "Points of 100, with 95 % bootstrap intervals over prompts.") -> str:
+def describe(
+    table: StageTable, unit: str = "Points of 100, with 95 % bootstrap intervals over prompts."
+) -> str:
     """How the numbers came about, in a sentence or three; `unit` says what the cells are."""
     counts = ", ".join(f"{count} {domain}" for domain, count in table.prompts.items())
     k = next((cell.k for row in table.rows.values() for cell in row.cells.values() if cell.k), None)

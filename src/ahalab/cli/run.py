@@ -30,7 +30,8 @@ DryOption = Annotated[
 ReuseOption = Annotated[
     bool,
     typer.Option(
-        "--reuse/--no-reuse", help="Take stages made before with the same settings from runs in the same folder."
+        "--reuse/--no-reuse",
+        help="Take stages made before with the same settings from runs in the same folder.",
     ),
 ]
 
@@ -47,7 +48,9 @@ def run(
     set_: SetOption = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="STAGE", help="Make STAGE and what depends on it again; the old is kept."),
+        typer.Option(
+            "--from", metavar="STAGE", help="Make STAGE and what depends on it again; the old is kept."
+        ),
     ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make only STAGE and what it needs, then stop.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ahalab.errors import UserError
+from ahalab.errors import AhaError, UserError
 from ahalab.runs.jsonl import JsonlReader, JsonlWriter
 
 
@@ -63,8 +64,9 @@ class ReplyCache:
                 self.tokens += reply.tokens_in + reply.tokens_out
 
     def __del__(self) -> None:
-        if writer := getattr(self, "_writer", None):
-            writer.close()
+        # Rows are in the file once written; what closing adds is safety against a power cut.
+        with suppress(AhaError, OSError, AttributeError):
+            self._writer.close()
 
 
 _OPEN: WeakValueDictionary[Path, ReplyCache] = WeakValueDictionary()

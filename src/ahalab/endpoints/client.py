@@ -112,6 +112,8 @@ class ChatClient:
         return [self._cache.get(key) or failed[key] for key in keys]
 
     def _fetch(self, wanted: Mapping[str, ChatRequest]) -> dict[str, Failed]:
+        if self._stopping():
+            raise Interrupted(f"endpoint {self.name}: {len(wanted)} requests were not sent.")
         self._pace.stop.clear()
         executor = ThreadPoolExecutor(self.config.parallel, thread_name_prefix=f"endpoint-{self.name}")
         try:
@@ -139,6 +141,13 @@ class ChatClient:
 
     def _ask(self, key: str, request: ChatRequest) -> Failed | None:
         """One request with its retries: its reply goes into the cache, a failure comes back."""
+        try:
+            return self._tries(key, request)
+        except BaseException:
+            self._pace.stop.set()  # here already: this thread would take the next request before anybody looks
+            raise
+
+    def _tries(self, key: str, request: ChatRequest) -> Failed | None:
         body = json.dumps(self._body(request), ensure_ascii=False).encode("utf-8", "replace")
         size = sum(len(content.encode("utf-8", "replace")) for _, content in request.messages)
         trouble = Trouble("stopped", "not sent", "retry")
@@ -180,7 +189,7 @@ class ChatClient:
         try:
             with self._http.stream("POST", f"{self.config.url}/chat/completions", content=body) as response:
                 received = bytearray()
-                for chunk in response.iter_bytes(65536):
+                for chunk in response.iter_bytes():
                     received += chunk
                     if len(received) > LARGEST_REPLY:
                         return Trouble("reply too large", f"more than {LARGEST_REPLY:,} bytes", "fail"), None

@@ -31,10 +31,11 @@ def table_numbers(
             if won:
                 items[name][WIN_RATE] = won
     domains = next(iter(rows.values())).domains
+    counts = Counter(domains.values())
     columns = _columns(domains, items)
     return {
         "columns": columns,
-        "prompts": dict(sorted(Counter(domains.values()).items())),
+        "prompts": {name: counts[name] for name in (*DOMAIN_ORDER, *_others(domains)) if counts[name]},
         "cells": {name: _cells(name, rows, items[name], reference, columns, resamples) for name in rows},
         "differences": [
             {"row": ours, "minus": theirs, "column": column, **found}
@@ -48,15 +49,18 @@ def table_numbers(
 def _columns(domains: Mapping[str, str], items: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The columns that some row has a value in, in the order of the table."""
     measured = {column for found in items.values() for column in found}
-    others = sorted(set(domains.values()).difference(DOMAIN_ORDER))
     names: list[str] = []
     for measure in TABLE_MEASURES:
         names.append(measure)
         if measure == "reasoning":
-            names += [domain_column(domain) for domain in (*DOMAIN_ORDER, *others)]
+            names += [domain_column(domain) for domain in (*DOMAIN_ORDER, *_others(domains))]
         elif measure == "helpfulness":
             names.append(WIN_RATE)
     return [name for name in names if name in measured]
+
+
+def _others(domains: Mapping[str, str]) -> list[str]:
+    return sorted(set(domains.values()).difference(DOMAIN_ORDER))
 
 
 def _cells(

@@ -20,6 +20,10 @@ LEVEL = 1e-9
 PENALTY = 1.0
 """Ridge penalty on the effect of length, in pairs' worth of evidence (our choice): keeps it finite."""
 STEPS = 25
+CLOSE = 1e-9
+"""Newton's steps end when none is larger than this."""
+MOST_RESAMPLES = 500
+"""For this interval (our choice): each resample is a fit of its own."""
 LARGEST_LOGIT = 15.0
 SLICE = 256
 """Resamples fitted side by side: bounds the memory, and changes no result."""
@@ -40,8 +44,8 @@ def length_controlled(ours: Answers, theirs: Answers, k: int, resamples: int = R
 
     A logistic regression of the outcome (1, ½, 0) on the tanh of the standardised difference of lengths, read off
     at difference 0: AlpacaEval 2.0's idea (Dubois et al. 2024) without its terms for single instructions. The
-    interval resamples prompts. Where one side is always the longer one, length and quality cannot be told apart:
-    the interval is wide then.
+    interval resamples prompts, at most `MOST_RESAMPLES` times. Where the lengths always differ by the same, length and
+    quality cannot be told apart, and the plain rate comes back.
     """
     shared = [name for name, answers in ours.items() if answers and theirs.get(name)]
     if not shared:
@@ -59,7 +63,7 @@ def length_controlled(ours: Answers, theirs: Answers, k: int, resamples: int = R
     share = 1.0 / np.bincount(owner)[owner]
     spread = float(np.sqrt(np.mean(difference**2))) or 1.0
     length = np.tanh(difference / spread)
-    drawn = drawn_items(len(shared), resamples)
+    drawn = drawn_items(len(shared), min(resamples, MOST_RESAMPLES))
     counts = np.stack([np.bincount(places, minlength=len(shared)) for places in drawn])
     counts = np.vstack([np.ones((1, len(shared)), dtype=counts.dtype), counts])
     rates = np.concatenate(
@@ -96,6 +100,9 @@ def _at_equal_length(
         # Short steps: a sample in which one side always wins has no finite solution.
         up = np.clip((c * gradient - b * slope_gradient) / determinant, -2.0, 2.0)
         constant = np.clip(constant + up, -LARGEST_LOGIT, LARGEST_LOGIT)
-        slope = slope + np.clip((a * slope_gradient - b * gradient) / determinant, -2.0, 2.0)
+        along = np.clip((a * slope_gradient - b * gradient) / determinant, -2.0, 2.0)
+        slope = slope + along
+        if max(np.abs(up).max(), np.abs(along).max()) < CLOSE:
+            break
     rates: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-constant))
     return rates

@@ -77,12 +77,15 @@ class Comparison:
         return not (self.recipe or self.inputs or self.outside or self.version)
 
 
-def identify(stage: Stage, recipe: Recipe, hashes: Mapping[str, str]) -> Identity:
-    """The stage's identity; `hashes` are those of bases and stages, as far as they are known."""
+def identify(stage: Stage, recipe: Recipe, hashes: Mapping[str, str], *, with_data: bool = True) -> Identity:
+    """The stage's identity; `hashes` are those of bases and stages, as far as they are known.
+
+    Without `with_data` local data files are not looked at.
+    """
     inputs = {name: hashes[source] for name, source in stage.inputs.items() if source in hashes}
     for name in stage.config.endpoint_names():
         inputs[f"endpoint {name}"] = f"sha256:{config_hash(recipe.head.endpoints[name].identity())}"
-    for name, path in data_paths(stage.config, recipe.folder):
+    for name, path in data_paths(stage.config, recipe.folder) if with_data else ():
         inputs[f"file {name}"] = f"sha256:{file_hash(path) if path.is_file() else folder_hash(path)}"
     return Identity(
         stage.name,

@@ -28,10 +28,10 @@ ROWS = (
 def comparison_section(summary: Summary) -> Safe:
     """Before and after in one table per set of held-out prompts; what is missing is said."""
     heading = element("h2", "Before and after")
-    compared = [evaluations for evaluations in summary.comparisons if len(evaluations) > 1]
+    compared = [evaluations for evaluations in summary.compared if len(evaluations) > 1]
     if compared:
         return join(heading, [_comparison_table(evaluations) for evaluations in compared])
-    done = [evaluation.of for evaluations in summary.comparisons for evaluation in evaluations]
+    done = [evaluation.of for evaluations in summary.compared for evaluation in evaluations]
     reason = (
         f"Only {listing(done)} has been evaluated on held-out prompts so far"
         if done
@@ -44,7 +44,7 @@ def comparison_section(summary: Summary) -> Safe:
 
 
 def _single_tables(summary: Summary) -> list[Safe]:
-    return [_comparison_table(evaluations) for evaluations in summary.comparisons]
+    return [_comparison_table(evaluations) for evaluations in summary.compared]
 
 
 def _comparison_table(evaluations: Sequence[Evaluation]) -> Safe:

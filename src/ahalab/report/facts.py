@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ahalab.report.data import other_figures
 from ahalab.report.markup import Safe, element, join
 from ahalab.report.summary import Summary, Training
 from ahalab.report.wording import counted, flatten, listing, minutes
@@ -117,6 +118,26 @@ def settings_section(summary: Summary) -> Safe:
                 element(
                     "details",
                     element("summary", f"Settings of stage {stage.name}"),
+                    element("table", element("tbody", rows), class_="facts"),
+                )
+            )
+    return join(blocks)
+
+
+def figures_section(summary: Summary) -> Safe:
+    """What else the manifests of the stages say, folded away."""
+    blocks = []
+    for stage in summary.stages:
+        flat = other_figures(stage)
+        if flat:
+            rows = [
+                element("tr", element("th", name, scope="row"), element("td", text))
+                for name, text in flat.items()
+            ]
+            blocks.append(
+                element(
+                    "details",
+                    element("summary", f"Figures of stage {stage.name}"),
                     element("table", element("tbody", rows), class_="facts"),
                 )
             )

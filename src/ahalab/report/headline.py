@@ -93,18 +93,15 @@ def _what_ran(summary: Summary) -> list[str]:
     training = main_training(summary)
     if training is None:
         return ["No training step has been recorded in this run yet."]
+    if sum(bool(each.curves.rows) for each in summary.training) > 1:
+        return [_all_that_ran(summary)]
     curves = training.curves
     stage = next((stage for stage in summary.stages if stage.name == training.stage), None)
     drawn = [f"{whole(training.samples.rows)} samples"] if training.samples.rows else []
     tokens = curves.totals["generated_tokens"]
     drawn += [f"{whole(tokens)} generated tokens"] if tokens else []
+    where = _where(summary) if stage and stage.seconds else ""
     took = f" in {minutes(stage.seconds)}" if stage and stage.seconds else ""
-    cores = summary.environment.get("cores")
-    where = (
-        f" on {cores} {summary.environment.get('machine', '')} cores"
-        if took and isinstance(cores, int)
-        else ""
-    )
     steps = counted(curves.updates, "step", "steps") + ("" if stage and stage.finished else " so far")
     start = f"the base {summary.base}" if training.source == BASE else f"stage {training.source}"
     errors = counted(curves.totals["grader_errors"], "grader error", "grader errors")
@@ -112,6 +109,29 @@ def _what_ran(summary: Summary) -> list[str]:
         f"Stage {training.stage} trained {start} for {steps}{took}{where}"
         f"{f' ({listing(drawn)})' if drawn else ''}, with {errors}."
     ]
+
+
+def _all_that_ran(summary: Summary) -> str:
+    """A run of several trainings: how many stages, how long, how many steps."""
+    done = [stage for stage in summary.stages if stage.finished]
+    seconds = sum(stage.seconds for stage in summary.stages if stage.seconds)
+    trained = [each for each in summary.training if each.curves.rows]
+    steps = counted(sum(each.curves.updates for each in trained), "step", "steps")
+    tokens = sum(each.curves.totals["generated_tokens"] for each in trained)
+    drawn = f" and {whole(tokens)} generated tokens" if tokens else ""
+    errors = counted(
+        sum(each.curves.totals["grader_errors"] for each in trained), "grader error", "grader errors"
+    )
+    took = f" in {minutes(seconds)}{_where(summary)}" if seconds else ""
+    return (
+        f"{counted(len(done), 'stage', 'stages')} of {len(summary.stages)} finished{took}. "
+        f"Trained were {listing([each.stage for each in trained])}: {steps}{drawn} in all, and {errors}."
+    )
+
+
+def _where(summary: Summary) -> str:
+    cores = summary.environment.get("cores")
+    return f" on {cores} {summary.environment.get('machine', '')} cores" if isinstance(cores, int) else ""
 
 
 def _what_came(summary: Summary) -> list[str]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ahalab.errors import UserError
 from ahalab.report.comparison import comparison_section, level_table
-from ahalab.report.facts import facts_section, settings_section, stages_section
+from ahalab.report.data import data_section, hacking_notes, reward_models_section
+from ahalab.report.facts import facts_section, figures_section, settings_section, stages_section
 from ahalab.report.headline import lead, tiles
 from ahalab.report.health import health_panels, unchanging
 from ahalab.report.markup import Safe, element, join
 from ahalab.report.panels import Panel, learning_panels, level_panel
 from ahalab.report.samples import faults_section, samples_section
+from ahalab.report.stage_table import stage_tables_section
 from ahalab.report.summary import Summary, Training, summarise
 from ahalab.report.twin import twin_text
 from ahalab.report.wording import counted, listing, number
@@ -44,7 +46,7 @@ def write_report(run_folder: Path, output: Path | None = None) -> Path:
         training.stage: (learning_panels(training, summary), health_panels(training))
         for training in summary.training
     }
-    levels = level_panel(summary.comparisons[0]) if summary.comparisons else None
+    levels = level_panel(summary.compared[0]) if summary.comparisons else None
     write_text(output, page(summary, panels, levels))
     write_text(output.with_suffix(".json"), twin_text(summary, panels, levels))
     return output
@@ -53,15 +55,23 @@ def write_report(run_folder: Path, output: Path | None = None) -> Path:
 def page(summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]], levels: Panel | None) -> Safe:
     """The whole document."""
     sections = [
-        ("result", "Result", comparison_section(summary)),
+        ("stage-table", "Stage table", stage_tables_section(summary)),
+        ("result", "Before and after", comparison_section(summary)),
         ("levels", "Levels", _levels_section(summary, levels)),
+        ("data", "Data", data_section(summary)),
+        ("reward-models", "Reward models", reward_models_section(summary)),
         *_training_sections(summary, panels),
         ("samples", "Samples", samples_section(summary)),
         ("format", "Format", faults_section(summary)),
         (
             "run",
             "Run facts",
-            join(stages_section(summary), facts_section(summary), settings_section(summary)),
+            join(
+                stages_section(summary),
+                facts_section(summary),
+                figures_section(summary),
+                settings_section(summary),
+            ),
         ),
     ]
     present = [(name, label, content) for name, label, content in sections if content]
@@ -82,7 +92,12 @@ def page(summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]], l
             _header(summary),
             element(
                 "nav",
-                [element("a", label, href=f"#{name}") for name, label, _ in present],
+                # Of many trainings only the curves are linked: what tells of their health lies right below.
+                [
+                    element("a", label, href=f"#{name}")
+                    for name, label, _ in present
+                    if len(summary.training) <= 2 or not name.startswith("health")
+                ],
                 aria_label="Sections",
             ),
             [element("section", content, id=name) for name, _, content in present],
@@ -116,9 +131,10 @@ def _header(summary: Summary) -> Safe:
 
 
 def _notices(summary: Summary) -> Safe:
-    if not summary.notices:
+    notices = [*hacking_notes(summary), *summary.notices]
+    if not notices:
         return Safe("")
-    return element("div", [element("p", notice) for notice in summary.notices], class_="note", role="note")
+    return element("div", [element("p", notice) for notice in notices], class_="note", role="note")
 
 
 def _levels_section(summary: Summary, levels: Panel | None) -> Safe:
@@ -127,7 +143,7 @@ def _levels_section(summary: Summary, levels: Panel | None) -> Safe:
     return join(
         element("h2", "By level of difficulty"),
         element("p", "Held-out problems, grouped by the level their source gives them.", class_="intro"),
-        element("div", _figure(levels), level_table(summary.comparisons[0]), class_="grid"),
+        element("div", _figure(levels), level_table(summary.compared[0]), class_="grid"),
     )
 
 

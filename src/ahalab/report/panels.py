@@ -35,6 +35,9 @@ def learning_panels(training: Training, summary: Summary) -> list[Panel]:
     """What changed over the steps: accuracy, length, reflection, rewards. Curves that are absent leave no panel."""
     made = [
         _accuracy(training, summary),
+        _by_domain(training),
+        _hacking(training),
+        _language(training),
         _length(training),
         _reflection(training),
         _per_thousand(training),
@@ -106,6 +109,45 @@ def _held_out(training: Training, summary: Summary) -> tuple[list[Mark], list[st
             marks.append(Mark(steps if ended else 0, figure, 1))
             words.append(f"{interval(figure)} {'after the last update' if ended else 'before the first'}")
     return marks, [f"Diamonds: held-out pass@1, {listing(words)}."] if words else []
+
+
+def _by_domain(training: Training) -> Panel | None:
+    """The rules' score of each domain; of general domains it is measured, never rewarded."""
+    found = sorted(training.curves.starting_with("accuracy/").items())[:6]
+    lines = [(1 + i, name.removeprefix("accuracy/"), curve, False) for i, (name, curve) in enumerate(found)]
+    return _large(
+        training, "domains", "Rule score by domain", "mean score of the samples of a step", lines, share=True
+    )
+
+
+def _hacking(training: Training) -> Panel | None:
+    """The reward models' opinion of held-out prompts beside the rules': apart, they tell of reward hacking."""
+    curves = training.curves
+    return _large(
+        training,
+        "hacking",
+        "Preference reward and the rules, held out",
+        "mean over held-out prompts",
+        [
+            (2, "preference reward", curves.get("hacking/preference"), False),
+            (1, "rules, general prompts", curves.get("hacking/rule_general"), False),
+            (3, "rules, reasoning prompts", curves.get("hacking/rule_reasoning"), True),
+        ],
+        share=True,
+        more=["A preference reward that rises while a rule's score falls is reward hacking."],
+    )
+
+
+def _language(training: Training) -> Panel | None:
+    curves = training.curves
+    return _large(
+        training,
+        "language",
+        "Language consistency",
+        "share of the thinking's words in the prompt's language",
+        [(1, "language consistency", curves.get("language"), False)],
+        share=True,
+    )
 
 
 def _length(training: Training) -> Panel | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from ahalab.analysis.curves import Curves, is_number, read_curves
 from ahalab.analysis.evaluations import Evaluation, read_figures
 from ahalab.analysis.samples import SampleScan, ShownSample, find_pair, scan_samples
+from ahalab.analysis.stage_table import TABLE_NAME, StageTable, read_stage_table
 from ahalab.errors import AhaError, UserError
 from ahalab.runs.atomic import read_json
 from ahalab.runs.folder import PARTIAL, RunFolder
@@ -21,9 +22,14 @@ from ahalab.runs.readers import METRICS_NAME, StageEntry, list_stages
 
 BASE = "base"
 """The recipe's name for the weights a run starts from."""
+SMALL_BASE = "small_base"
+"""The recipe's name for the weights of its student."""
+READ_APART = ("evaluate", "table")
 BEGINNINGS = ("stage_started", "stage_continued")
 """Kinds of event that open an attempt at a stage."""
 MACHINE_NAME = "machine.json"
+SIDE_BY_SIDE = 4
+"""Evaluations in one table or drawing at most: the stage table is for more (our choice)."""
 _READ_ERRORS = (AhaError, OSError, ValueError, TypeError)
 
 
@@ -38,6 +44,8 @@ class StageFacts:
     seconds: float | None
     """Wall time over all attempts, from the run's events, else the sum of its timed parts; None when unknown."""
     settings: Mapping[str, Any]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest says, but for evaluations and tables: those are read into types of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +78,31 @@ class Summary:
     """One held-out prompt before and after training."""
     tables: dict[str, StageTable] = field(default_factory=dict)
     """Stage tables by the name of their stage."""
-    datasets: list[DataSet] = field(default_factory=list)
-    others: list[StageFigures] = field(default_factory=list)
-    """Stages that are neither trained with samples nor evaluated: what their manifests say."""
+    students: frozenset[str] = frozenset()
+    """Stages whose weights descend from the small base: not to be compared with what the base became."""
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def before_after(self) -> tuple[Evaluation, Evaluation] | None:
-        """The first and the last weights that were evaluated on the same prompts, where they are not the same."""
+        """The first and the last weights that were evaluated on the same prompts, where they are not the same.
+
+        Students are left out: their base is another one.
+        """
         for evaluations in self.comparisons:
-            if evaluations[0].of != evaluations[-1].of:
-                return evaluations[0], evaluations[-1]
+            ours = [evaluation for evaluation in evaluations if evaluation.of not in self.students]
+            if ours and ours[0].of != ours[-1].of:
+                return ours[0], ours[-1]
         return None
+
+    @property
+    def compared(self) -> list[list[Evaluation]]:
+        """`comparisons` as they can be shown side by side: of many weights only the first and the last."""
+        shown = []
+        for evaluations in self.comparisons:
+            ours = [evaluation for evaluation in evaluations if evaluation.of not in self.students]
+            many = len(evaluations) > SIDE_BY_SIDE
+            shown.append([ours[0], ours[-1]] if many and len(ours) > 1 else evaluations[:SIDE_BY_SIDE])
+        return shown
 
 
 def summarise(run_folder: Path, *, with_samples: bool = True) -> Summary:
@@ -102,20 +123,26 @@ def summarise(run_folder: Path, *, with_samples: bool = True) -> Summary:
         stopped = entry.manifest.stopped if entry.manifest else ended.get(entry.name)
         # A killed attempt leaves no last event, a stage of many parts times only some of them.
         seconds = max(wall.get(entry.name, 0.0), sum(timed.values())) or None
-        summary.stages.append(StageFacts(entry.name, kind, entry.finished, stopped, seconds, settings))
+        figures = entry.manifest.figures if entry.manifest and kind not in READ_APART else {}
+        summary.stages.append(
+            StageFacts(entry.name, kind, entry.finished, stopped, seconds, settings, figures)
+        )
         _note_stage(entry, stopped, summary)
         if (entry.path / METRICS_NAME).exists():
             summary.training.append(_training(entry, settings, timed, summary, with_samples))
         if entry.manifest and "pass@1" in entry.manifest.figures:
-            figures, levels = read_figures(entry.manifest.figures)
+            found, levels = read_figures(entry.manifest.figures)
             source = str(settings.get("from") or _guess_source(entry.name))
             source = BASE if source == summary.base else source
-            evaluations.append((Evaluation(entry.name, source, figures, levels, settings), entry))
+            evaluations.append((Evaluation(entry.name, source, found, levels, settings), entry))
+        if kind == "table" and entry.manifest:
+            _read_table(entry, summary)
         if entry.manifest and (kind == "rl" or not summary.environment):
             summary.environment = entry.manifest.environment
     summary.environment = summary.environment or _read_machine(run_folder, summary)
     if summary.seed is None and is_number(summary.environment.get("seed")):
         summary.seed = str(summary.environment["seed"])
+    summary.students = _students(summary.stages)
     _compare(evaluations, summary, with_samples)
     if not summary.stages:
         summary.notices.append("No stage has begun in this folder, so there is nothing to plot yet.")
@@ -210,6 +237,23 @@ def _training(
     return Training(entry.name, str(settings.get("from") or BASE), curves, samples, timed)
 
 
+def _read_table(entry: StageEntry, summary: Summary) -> None:
+    path = entry.path / TABLE_NAME
+    try:
+        summary.tables[entry.name] = read_stage_table(read_json(path), str(path))
+    except _READ_ERRORS as error:
+        summary.notices.append(f"Stage {entry.name}: its table could not be read. {error}")
+
+
+def _students(stages: Sequence[StageFacts]) -> frozenset[str]:
+    """The small base and the stages whose weights descend from it."""
+    source = {stage.name: stage.settings.get("from") for stage in stages}
+    found = {SMALL_BASE}
+    for _ in stages:
+        found |= {name for name, before in source.items() if isinstance(before, str) and before in found}
+    return frozenset(found)
+
+
 def _guess_source(stage: str) -> str:
     """Whose weights a stage evaluated, where neither manifest nor recipe says: by the words of its name."""
     return BASE if any(word in stage.lower() for word in ("before", "base", "step0", "step_0")) else stage
@@ -222,10 +266,12 @@ def _compare(evaluations: list[tuple[Evaluation, StageEntry]], summary: Summary,
         groups.setdefault(canonical_json(config.get("prompts")), []).append((evaluation, entry))
     order = {stage.name: place for place, stage in enumerate(summary.stages)}
     for group in groups.values():
-        group.sort(key=lambda item: order.get(item[0].of, -1))
+        # A student's weights come last, whenever it was trained.
+        group.sort(key=lambda item: (item[0].of in summary.students, order.get(item[0].of, -1)))
         summary.comparisons.append([evaluation for evaluation, _ in group])
-        if with_samples and len(group) > 1 and summary.pair is None:
-            (_, before), (_, after) = group[0], group[-1]
+        ours = [item for item in group if item[0].of not in summary.students]
+        if with_samples and len(ours) > 1 and summary.pair is None:
+            (_, before), (_, after) = ours[0], ours[-1]
             summary.pair, trouble = find_pair((before.path, before.name), (after.path, after.name))
             if trouble:
                 summary.notices.append(f"Held-out samples were read only in part. {trouble}")

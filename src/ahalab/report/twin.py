@@ -9,6 +9,7 @@ from typing import Any
 
 from ahalab.analysis.curves import Curve
 from ahalab.analysis.samples import ShownSample
+from ahalab.analysis.stage_table import StageTable
 from ahalab.report.panels import Panel
 from ahalab.report.summary import Summary, Training
 
@@ -30,6 +31,7 @@ def twin_text(
         "notices": summary.notices,
         "before_after": {"before": pair[0].stage, "after": pair[1].stage} if pair else None,
         "evaluations": [asdict(evaluation) for group in summary.comparisons for evaluation in group],
+        "stage_tables": {name: _table(table) for name, table in summary.tables.items()},
         "levels": list(levels.caption) if levels else [],
         "training": [_training(training, *panels[training.stage]) for training in summary.training],
         "held_out_pair": _pair(summary.pair),
@@ -42,6 +44,20 @@ def twin_text(
         for key, value in content.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _table(table: StageTable) -> dict[str, Any]:
+    return {
+        "columns": list(table.columns),
+        "reference": table.reference,
+        "prompts": dict(table.prompts),
+        "rows": {name: asdict(row) for name, row in table.rows.items()},
+        "differences": [
+            {"row": row, "minus": other, "column": column, **asdict(figure)}
+            for (row, other, column), figure in table.differences.items()
+        ],
+        "orderings": [dict(one) for one in table.orderings],
+    }
 
 
 def _training(training: Training, learning: list[Panel], health: list[Panel]) -> dict[str, Any]:

@@ -76,6 +76,28 @@ class RunLock:
             write_all(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process seems to be at work in `folder`; for readers, who must not take the lock to find out.
+
+    The holder signs the file and wipes it when it ends; of one that was killed the signature stays, and its process is
+    gone. On another host that cannot be seen: it then counts as at work.
+    """
+    try:
+        held = json.loads((folder / LOCK_NAME).read_bytes())
+        process, host = int(held["pid"]), held["host"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _holder(descriptor: int) -> str:
     try:
         held = json.loads(os.pread(descriptor, 4096, 0))

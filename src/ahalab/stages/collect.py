@@ -15,6 +15,7 @@ from ahalab.policy.load import Policy
 from ahalab.records import GradeRequest, Prompt, Response, Reward, Sample, Verdict
 from ahalab.rewards.compose import RewardRules as RewardRules
 from ahalab.rewards.functions import accept_empty_thinking, accuracy_reward, format_reward
+from ahalab.rewards.language import language_reward
 from ahalab.rollout.engine import Engine, PromptTokens, RolloutKey, Sampling
 from ahalab.runs.faults import fault_point
 from ahalab.stages.preference import Preferences
@@ -183,8 +184,6 @@ class Collector:
             elif name == "format":
                 value = format_reward([prompt], [response])[0]
             elif name == "language":
-                from ahalab.rewards.language import language_reward
-
                 value = language_reward([prompt], [response])[0]
             else:
                 value = judged.score

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ahalab.stages.context import StageContext
-from ahalab.stages.sampling_shards import settle
+from ahalab.stages.sampling_shards import hold_to
 from ahalab.teachers import Generate, Judge, Teacher, make_judge, make_teacher
 
 REPLIES_NAME = "replies"
@@ -41,6 +43,22 @@ def build_judge(name: str, context: StageContext, prompts_folder: str | None) ->
     )
 
 
+def check_helpers(
+    context: StageContext, teachers: Iterable[tuple[str, str | None]], judge: tuple[str, str | None] | None
+) -> None:
+    """Set up (name, prompts folder) teachers and a judge for a look, and ask them nothing.
+
+    Raises:
+        UserError: as `make_teacher` and `make_judge`.
+    """
+    with TemporaryDirectory() as folder:
+        aside = replace(context, folder=Path(folder))
+        for name, prompts in teachers:
+            build_teacher(name, aside, prompts)
+        if judge is not None:
+            build_judge(judge[0], aside, judge[1])
+
+
 class Helpers:
     """Whoever helps a stage, by role ("teacher", "refine", "judge").
 
@@ -54,7 +72,7 @@ class Helpers:
         self.identities = {role: helper.identity() for role, helper in self._helpers.items()}
         self._seen = self._counts()
         if self._helpers:
-            settle(context, IDENTITY_NAME, self.identities, "the teacher or judge, or its prompt files,")
+            hold_to(context, IDENTITY_NAME, self.identities, "the teacher or judge, or its prompt files,")
 
     def counts_since(self) -> dict[str, dict[str, int]]:
         """What each did since this was last asked: the counts of one shard, the same after a resume."""

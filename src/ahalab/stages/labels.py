@@ -22,10 +22,10 @@ from ahalab.runs.hashing import file_hash
 from ahalab.stages.answers import Answer, AnswerConfig, Answers, make_shards
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.datasets import FOLDER_NAME, describe_dropped, write_dropped, write_labelled
-from ahalab.stages.helpers import Helpers, build_judge
+from ahalab.stages.helpers import Helpers, build_judge, check_helpers
 from ahalab.stages.own_labels import read_own_labels
 from ahalab.stages.sample_config import RULES, endpoints_among, noted
-from ahalab.stages.sampling_shards import clock_decided, settle
+from ahalab.stages.sampling_shards import clock_decided, hold_to
 from ahalab.stages.setup import build_prompts, settle_prompts
 from ahalab.teachers import Failure
 
@@ -64,7 +64,7 @@ class LabelsConfig(AnswerConfig):
 def check_labels(config: LabelsConfig, context: StageContext) -> None:
     """What can be known before anything is spent. Raises UserError: bad prompts, an unknown judge, a bad file."""
     build_prompts(config.prompts, context).take(0, config.n)
-    build_judge(config.judge, context, config.prompts_folder)
+    check_helpers(context, (), (config.judge, config.prompts_folder))
     if config.file is not None:
         read_own_labels(_own_file(config.file, context))
 
@@ -80,7 +80,7 @@ def run_labels(config: LabelsConfig, context: StageContext) -> StageResult:
     own: list[LabelledResponse] = []
     if config.file is not None:
         path = _own_file(config.file, context)
-        settle(context, "labels.json", {"sha256": file_hash(path)}, f"the file {path}")
+        hold_to(context, "labels.json", {"sha256": file_hash(path)}, f"the file {path}")
         own = read_own_labels(path)
     judge = build_judge(config.judge, context, config.prompts_folder)
     helpers = Helpers(context, {"judge": judge})

@@ -19,7 +19,7 @@ from ahalab.records import PreferencePair, Prompt
 from ahalab.stages.answers import Answer, AnswerConfig, Answers, make_shards
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.datasets import FOLDER_NAME, describe_dropped, write_dropped, write_pairs
-from ahalab.stages.helpers import Helpers, build_judge
+from ahalab.stages.helpers import Helpers, build_judge, check_helpers
 from ahalab.stages.sample_config import RULES, endpoints_among, noted
 from ahalab.stages.sampling_shards import clock_decided
 from ahalab.stages.setup import build_prompts, settle_prompts
@@ -74,7 +74,7 @@ class PreferencesConfig(AnswerConfig):
 def check_preferences(config: PreferencesConfig, context: StageContext) -> None:
     """What can be known before anything is spent. Raises UserError: bad prompts, an unknown judge."""
     build_prompts(config.prompts, context).take(0, config.n)
-    build_judge(config.judge, context, config.prompts_folder)
+    check_helpers(context, (), (config.judge, config.prompts_folder))
 
 
 def run_preferences(config: PreferencesConfig, context: StageContext) -> StageResult:

@@ -26,7 +26,7 @@ from ahalab.stages.datasets import (
     write_statistics,
 )
 from ahalab.stages.filters import UNCHECKED, Candidate, Drop, candidate_id
-from ahalab.stages.helpers import Helpers, build_judge, build_teacher
+from ahalab.stages.helpers import Helpers, build_judge, build_teacher, check_helpers
 from ahalab.stages.review import ReviewedRow, read_reviewed
 from ahalab.stages.sample_config import TEACHER, SampleConfig
 from ahalab.stages.sampling_shards import (
@@ -34,8 +34,8 @@ from ahalab.stages.sampling_shards import (
     ModelSampler,
     build_pool,
     clock_decided,
+    hold_to,
     response_of,
-    settle,
     token_counter,
 )
 from ahalab.stages.selection import Outcome, Selector, with_score, without_twins
@@ -62,11 +62,9 @@ def check_sample(config: SampleConfig, context: StageContext) -> None:
     prompts = build_prompts(config.prompts, context).take(0, config.n)
     if config.reviewed is not None:
         _reviewed(config, context, prompts)
-    for name, folder in _teachers(config).values():
-        if name != "self":
-            build_teacher(name, context, folder)
-    if config.judge is not None:
-        build_judge(config.judge, context, config.prompts_folder)
+    roles = _teachers(config)
+    teachers = [one for one in roles.values() if one[0] != "self"]
+    check_helpers(context, teachers, (config.judge, config.prompts_folder) if config.judge else None)
 
 
 def run_sample(config: SampleConfig, context: StageContext) -> StageResult:
@@ -213,7 +211,7 @@ class _Work:
     def _import(self, file: str) -> None:
         """A person's decisions in place of samples; what was edited is checked again."""
         path = self.context.data_folder / Path(file).expanduser()
-        settle(self.context, "reviewed.json", {"sha256": file_hash(path)}, f"the reviewed file {path}")
+        hold_to(self.context, "reviewed.json", {"sha256": file_hash(path)}, f"the reviewed file {path}")
         if is_done(self.folder, 0):
             return
         entries = _reviewed(self.config, self.context, self.prompts)
@@ -265,7 +263,7 @@ def _sampled(row: dict[str, Any], prompt: Prompt) -> Candidate:
         response.thinking or "",
         response.answer or "",
         row["finish"],
-        response.well_formed,
+        row["well_formed"],
         unscored=UNCHECKED,
     )
     return with_score(candidate, row["correct"], row["error"])

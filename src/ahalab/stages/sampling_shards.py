@@ -146,7 +146,7 @@ def token_counter(model: str) -> Callable[[str], int]:
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
 
 
-def settle(context: StageContext, name: str, stated: Any, what: str) -> None:
+def hold_to(context: StageContext, name: str, stated: Any, what: str) -> None:
     """Write down in the stage's folder what it began with; an interrupted stage may only go on with the same.
 
     Raises:

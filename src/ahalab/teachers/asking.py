@@ -1,4 +1,4 @@
-"""Asking an endpoint for many results at once: marked requests, strict reading, bounded asking again, everything counted."""
+"""Asking an endpoint for many results: marked requests, strict reading, bounded asking again, all of it counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Task:
     read: Reader
 
     def request(self, attempt: int) -> tuple[ChatRequest, str]:
-        """The request and its mark. Each attempt has another mark, so that at temperature 0 too it is another request."""
+        """The request and its mark. Each attempt has a mark of its own, so that it differs at temperature 0 too."""
         nonce = make_nonce(self.key, self.instruction.name, attempt, list(self.data.values()))
         blocks = {slot: framed(text, slot, nonce) for slot, text in self.data.items()}
         content = self.instruction.fill({**self.plain, **blocks, "nonce": nonce})

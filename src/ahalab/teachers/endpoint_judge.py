@@ -49,7 +49,7 @@ class EndpointJudge:
         return {"kind": "endpoint", **settings, "prompt_files": hashes(self._instructions)}
 
     def correctness(self, items: Sequence[tuple[Prompt, str, int]]) -> list[bool | Failure]:
-        """See `Judge.correctness`. A prompt without a reference answer is a failure: there is nothing to compare with."""
+        """See `Judge.correctness`. A prompt without a reference answer is a failure: nothing to compare with."""
         read = partial(read_verdict, name="correctness", words=("correct", "incorrect"))
         judged = [item for item in items if item[0].answer]
         tasks = [

@@ -17,6 +17,9 @@ _NAMES = ("own_thinking", "own_summary", "own_response")
 _RULE = "---"
 _ANSWER = "Answer:"
 _NONE = "(none)"
+_ENDS = (*".?!。？！…", *"\"'”’」』)]}）$`")
+"""A text that the model ended itself has no rule after it, and one cut off by the length limit has none either: the
+latter seldom ends like a sentence (our choice)."""
 
 
 class OwnTeacher:
@@ -121,9 +124,11 @@ def _data(prompt: Prompt, **more: str) -> dict[str, str]:
 
 
 def _until_rule(text: str) -> str:
+    """What stands before the rule; "" where there is no rule and the text breaks off inside a sentence."""
     lines: list[str] = []
     for line in text.splitlines():
         if line.strip() == _RULE:
-            break
+            return "\n".join(lines).strip()
         lines.append(line)
-    return "\n".join(lines).strip()
+    whole = text.strip()
+    return whole if whole.endswith(_ENDS) else ""

@@ -44,31 +44,35 @@ def framed(text: str, slot: str, nonce: str) -> str:
 
 
 def without_own_thinking(text: str) -> str:
-    """A reply without the thinking that a reasoning model puts before it, also where `<think>` was prefilled."""
-    before, closed, after = text.partition("</think>")
-    if closed and (before.lstrip().startswith("<think>") or "<think>" not in before):
-        return after.strip()
-    return text.strip()
+    """A reply without the thinking that a reasoning model puts before it; "" where that never ends."""
+    text = text.strip()
+    return text.partition("</think>")[2].strip() if text.startswith("<think>") else text
 
 
 def read_text(text: str, nonce: str) -> str | Failure:
     """A reply that is the result as a whole."""
+    text = _after_prefilled(text)
     if nonce in text:
         return Failure("reply not in form", "the reply repeats the marked lines of the request")
-    return text if text else Failure("reply not in form", "the reply is empty")
+    return text or Failure("reply not in form", "the reply is empty")
 
 
 def read_sections(text: str, nonce: str) -> Refined | Failure:
-    """The sections `=== thinking <nonce> ===` and `=== answer <nonce> ===`, each once, in this order, and nothing else."""
-    found = re.findall(rf"(?m)^[ \t]*===[ \t]*(thinking|answer)[ \t]+{nonce}[ \t]*===[ \t]*$", text)
-    if found != ["thinking", "answer"]:
-        return Failure("reply not in form", f"marked lines found: {', '.join(found[:4]) or 'none'}")
-    before, thinking, answer = re.split(
-        rf"(?m)^[ \t]*===[ \t]*(?:thinking|answer)[ \t]+{nonce}[ \t]*===[ \t]*$", text
-    )
+    """The sections `=== thinking <nonce> ===` and `=== answer <nonce> ===`, each once, in this order, nothing else."""
+    line = rf"(?m)^[ \t]*===[ \t]*(thinking|answer)[ \t]+{nonce}[ \t]*===[ \t]*$"
+    before, *parts = re.split(line, _after_prefilled(text))
+    if parts[0::2] != ["thinking", "answer"]:
+        return Failure("reply not in form", f"marked lines found: {', '.join(parts[0:8:2]) or 'none'}")
+    thinking, answer = parts[1::2]
     if before.strip() or nonce in thinking + answer:
-        return Failure("reply not in form", "text stands outside the two sections")
+        return Failure("reply not in form", "text or a mark stands outside its place")
     return Refined(thinking.strip(), answer.strip())
+
+
+def _after_prefilled(text: str) -> str:
+    """Without a thinking whose `<think>` the server prefilled. Not for verdicts: a judge may quote the tag."""
+    before, closed, after = text.partition("</think>")
+    return after.strip() if closed and "<think>" not in before and "</think>" not in after else text
 
 
 def read_comparison(text: str, nonce: str) -> int | Failure:
@@ -79,10 +83,14 @@ def read_comparison(text: str, nonce: str) -> int | Failure:
 
 
 def read_verdict(text: str, nonce: str, name: str, words: tuple[str, str]) -> bool | Failure:
-    """The verdict under `name` of the JSON object whose "check" is the mark: True for the first of `words`."""
+    """The verdict under `name` of the JSON object whose last key, "check", is the mark: True for the first of `words`.
+
+    The mark comes last, because a judge may quote an answer without escaping its quotation marks: one that closes the
+    judge's object early then gets an object without a mark.
+    """
     found: set[str] = set()
     for value in _objects(text):
-        if value.get("check") == nonce:
+        if [*value.items()][-1:] == [("check", nonce)]:
             word = value.get(name)
             if not isinstance(word, str) or word.strip().lower() not in words:
                 return Failure("unknown verdict", f"{name} is {str(word)[:60]!r}, not {' or '.join(words)}")

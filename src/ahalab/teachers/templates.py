@@ -100,7 +100,7 @@ def _load(name: str, folder: Path | None) -> Instruction:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(
-            f"prompts_folder: {folder} is no folder. Make it, or leave the key out for the bundled prompts."
+            f"prompts_folder: {folder} is no folder. Make it, or leave the key out for our prompts."
         )
     for path in sorted(folder.glob("*.txt")):
         if path.stem not in DATA_SLOTS:

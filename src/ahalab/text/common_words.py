@@ -41,8 +41,12 @@ CODE_WORDS = _words("""
 """)
 """What Chinese writers leave in Latin letters when they speak of programs; neutral where it stands alone in Chinese."""
 
-SURNAMES = "王李张刘陈杨赵吴徐孙朱胡郭林罗郑梁宋唐韩冯邓曹彭萧袁蒋蔡魏吕沈姚卢崔谭汪廖贾韦邹熊秦尹薛闫侯龚邵覃戴汤"
+SURNAMES = (
+    "王李张刘陈杨赵吴徐孙朱胡郭林罗郑梁宋唐韩冯邓曹彭萧袁蒋蔡魏吕沈姚卢崔谭汪廖贾韦邹熊秦尹薛闫侯龚邵覃戴汤"
+)
 """Frequent surnames that seldom begin another word."""
 GIVEN_AFTER_XIAO = "明红华丽刚强芳李王张陈刘赵军东亮林伟雪美兰英海云玲龙虎静月杰梅波宝"
 """小明, 老王, 阿梅: the second character of such names."""
-NO_NAMES = _words("王子 王国 王后 李子 杨树 孙子 孙女 张开 林业 汤匙 唐朝 宋朝 秦朝 罗马 龙虎 小红花 小龙虾 小海")
+NO_NAMES = _words(
+    "王子 王国 王后 李子 杨树 孙子 孙女 张开 林业 汤匙 唐朝 宋朝 秦朝 罗马 龙虎 小红花 小龙虾 小海"
+)

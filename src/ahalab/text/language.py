@@ -18,11 +18,7 @@ from ahalab.text.common_words import (
     SURNAMES,
 )
 from ahalab.text.languages import detected_share
-from ahalab.text.prose import HAN, prose
-
-HAN_PER_WORD = 1.6
-"""Han characters of a Chinese word. Measured with the jieba segmenter: 1.56 in the tiny world's corpus, 1.69 in the
-truth table, 1.67 and 1.87 in two sets of questions. Without it a text that is half Chinese would count as 62 %."""
+from ahalab.text.prose import HAN, HAN_PER_WORD, prose
 
 CORE_LANGUAGES = ("en", "zh")
 """Counted here; every other language needs the extra `languages`."""
@@ -57,6 +53,8 @@ def language_counts(text: str) -> LanguageCounts:
     other = 0.0
     latin: list[str] = []
     for line in _without_mentions(prose(text)).split("\n"):
+        if not line or line.isspace():
+            continue
         chinese, foreign = _han_and_others(line)
         words = _english_words(line, beside_chinese=chinese + foreign > 0)
         zh += chinese
@@ -101,7 +99,9 @@ _CLAUSE_END = re.compile(r"[,.;:!?、。!?；：\s]+")
 _JAPANESE_FROM = 0.2
 """Share of kana from which a clause's Han characters are Japanese (our choice)."""
 # Scripts with spaces between words, with their combining marks; a single Greek letter or two is a variable.
-_OTHER_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{3,}|[\u0400-\u0dff\u10a0-\u177f\u1800-\u1cff\uac00-\ud7af]{2,}")
+_OTHER_WORD = re.compile(
+    "[\u0370-\u03ff\u1f00-\u1fff]{3,}|[\u0400-\u0dff\u10a0-\u177f\u1800-\u1cff\uac00-\ud7af]{2,}"
+)
 _SPACELESS_WORD = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]+")
 _SPACELESS_PER_WORD = 5
 
@@ -176,11 +176,6 @@ _LONGEST_NAME = 4
 def _is_term(word: str) -> bool:
     """A name, an abbreviation or a word of programs, which Chinese, too, writes in Latin letters."""
     lowered = word.lower()
-    if lowered in COMMON_ENGLISH:
-        return False
-    return (
-        len(word) == 1
-        or lowered in NOTATION
-        or lowered in CODE_WORDS
-        or any(character.isupper() for character in word)
-    )
+    if len(word) == 1 or lowered in NOTATION or lowered in CODE_WORDS:
+        return True
+    return lowered not in COMMON_ENGLISH and lowered != word

@@ -7,6 +7,9 @@ import unicodedata
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 """Han characters, as the inside of a character class."""
+HAN_PER_WORD = 1.6
+"""Han characters of a Chinese word. Measured with the jieba segmenter: 1.56 in the tiny world's corpus, 1.69 in the
+truth table, 1.67 and 1.87 in two sets of questions. Without it a text that is half Chinese would count as 62 %."""
 
 _OPENER = re.compile(r"```|`|\$\$|\$|\\\(|\\\[")
 _CLOSER = {"```": "```", "`": "`", "$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]"}
@@ -14,10 +17,11 @@ _CLOSER = {"```": "```", "`": "`", "$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\
 _NOT_PROSE = re.compile(
     r"(?:https?://|www\.)[!-~]+"  # links, as far as they are ASCII: Chinese text follows without a space
     r"|</?[A-Za-z][^<>\n]{0,100}>"
-    r"|(?<![\w.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,64}\.[A-Za-z0-9.-]{1,64}"
+    r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,64}\.[A-Za-z0-9.-]{1,64}"
     r"|(?<![A-Za-z0-9_.])[a-z_][A-Za-z0-9_]{0,40}(?:\.[a-z_][A-Za-z0-9_]{0,40}){1,6}(?![A-Za-z0-9_])"
     r"|\\[A-Za-z]+(?:\{[^{}\n]{0,60}\})*"
-    rf"|(?<![A-Za-z0-9_])def [A-Za-z_]\w{{0,40}}\([^()\n]{{0,100}}\):?(?: *return\b[^\n。,;{HAN}]{{0,200}}?(?=\. |\.?$|[\n。,;{HAN}]))?",
+    r"|(?<![A-Za-z0-9_])def [A-Za-z_]\w{0,40}\([^()\n]{0,100}\):?"
+    rf"(?: *return\b[^\n。,;{HAN}]{{0,200}}?(?=\. |\.?$|[\n。,;{HAN}]))?",
     re.MULTILINE,
 )
 
@@ -30,6 +34,7 @@ _CODE_LIKE = (
     r"|\w+(?:\[.*\])? [-+*/]?= .*|\};?"
 )
 _CODE_LINE = re.compile(rf"\s*(?:(?P<sure>{_CODE_SURE})|{_CODE_LIKE})\s*")
+_CODE_HINT = re.compile(r"\b(?:def|class|import|#include|print)\b|[{;]\s*$", re.MULTILINE)
 _LONGEST_CODE_LINE = 400
 
 
@@ -63,12 +68,10 @@ def code_lines(lines: list[str]) -> list[bool]:
 
 
 def _without_code_lines(text: str) -> str:
-    if "\n" not in text:
+    if "\n" not in text or not _CODE_HINT.search(text):
         return text
     lines = text.split("\n")
-    return "\n".join(
-        "" if code else line for line, code in zip(lines, code_lines(lines), strict=True)
-    )
+    return "\n".join("" if code else line for line, code in zip(lines, code_lines(lines), strict=True))
 
 
 def _without_formulas(text: str) -> str:

@@ -15,8 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-"""Han characters, as the inside of a character class."""
+from ahalab.text.prose import HAN, code_lines
 
 LoopKind = Literal["character", "word", "phrase", "line"]
 
@@ -77,15 +76,6 @@ def has_long_paragraph(text: str, limit: int = LONG_PARAGRAPH) -> bool:
 
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
-_CODE_SURE = (
-    r"(?:async )?def \w+\(.*\).*:.*|class \w+(?:\(.*\))?:|import [\w.]+(?: as \w+)?|from [\w.]+ import .*"
-    r"|#include.*|print\(.*\)|(?:public|private|static|const|let|var|function) .*[;{]|\w[\w.]*\(.*\);|.*[^\\ ] ?\{"
-)
-_CODE_LIKE = (
-    r"(?:if|elif|for|while|with|except)\b.*:|(?:else|try|finally):|return\b[^.。]*"
-    r"|\w+(?:\[.*\])? [-+*/]?= .*|\};?"
-)
-_CODE_LINE = re.compile(rf"\s*(?:(?P<sure>{_CODE_SURE})|{_CODE_LIKE})\s*")
 
 
 def has_code_block(text: str) -> bool:
@@ -94,17 +84,7 @@ def has_code_block(text: str) -> bool:
     One of the two must be unmistakable (`def f(x):`, `import x`, `print(x)`): "x = 3" above "y = 4" is mathematics.
     Inline code is no block, nor is a single `def f(x): return …` line.
     """
-    if _FENCE.search(text):
-        return True
-    before = sure = False
-    for line in text.splitlines():
-        # A line of code is short; the limit keeps the patterns linear on hostile ones.
-        found = _CODE_LINE.fullmatch(line) if len(line) <= 400 else None
-        clear = found is not None and found["sure"] is not None
-        if found is not None and before and (clear or sure):
-            return True
-        before, sure = found is not None, clear
-    return False
+    return _FENCE.search(text) is not None or any(code_lines(text.splitlines()))
 
 
 _CONTROL = re.compile(
