@@ -29,9 +29,13 @@ PREFERENCE = {
 }
 
 
-def make_reward_model(folder: Path, base: Path, kind: RewardKind, seed: int = 1) -> Path:
-    """A reward model on the base's own backbone, with a random head."""
+def make_reward_model(
+    folder: Path, base: Path, kind: RewardKind, seed: int = 1, *, new_token: str | None = None
+) -> Path:
+    """A reward model on the base's own backbone, with a random head; its vocabulary may have one more token."""
     policy = load_policy(str(base))
+    if new_token is not None:
+        policy.tokenizer.add_tokens([new_token])
     scalar = add_scalar_head(policy)
     torch.manual_seed(seed)
     torch.nn.init.normal_(scalar.model.score.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -289,7 +290,7 @@ def test_a_check_of_a_stage_comes_before_anything_is_made_or_moved(
         raise UserError(f"{context.name} is wrong")
 
     kind = KINDS["make_dataset"]
-    refusing = type(kind)(kind.name, kind.config, kind.run, kind.version, kind.makes, kind.shown, check)
+    refusing = dataclasses.replace(kind, check=check)
     monkeypatch.setitem(KINDS, "make_dataset", refusing)
     with pytest.raises(UserError, match="c is wrong"):
         graph.run(graph.recipe(changed("c", text="c2")))

@@ -12,7 +12,10 @@ import pytest
 
 from ahalab.errors import RunStopped, UserError
 from ahalab.stages import rl
+from ahalab.stages.context import StageContext
 from ahalab.stages.preference import Preferences
+from ahalab.stages.preflight import PreflightReport, preflight
+from ahalab.stages.watch import DeadRunWatch
 from alignment_tools import (
     FakeJudge,
     Killed,
@@ -278,3 +281,100 @@ def test_reward_models_that_were_mixed_up_are_refused(
     swapped = {**inputs, "preference.helpful": inputs["preference.safety"]}
     with pytest.raises(UserError, match="helpful_rm is pointwise, expected pairwise"):
         run(alignment(questions, general), tmp_path, swapped)
+
+
+def test_the_language_reward_is_added_and_with_weight_0_only_measured(
+    questions: Path, inputs: Mapping[str, str], tmp_path: Path
+) -> None:
+    plain = {"preference": None, "window": None, "steps": 1}
+    totals = {}
+    for weight in (0.0, 1.0):
+        rewards = {"accuracy": 1.0, "format": 1.0, "language": weight}
+        folder = tmp_path / str(weight)
+        run(
+            alignment(questions, {"instructions": [], "unsafe": []}, rewards=rewards, **plain), folder, inputs
+        )
+        rows = rows_of(folder)
+        consistency = [row["reward"]["language"] for row in rows]
+        # The base thinks in English, whatever it is asked in.
+        assert {row["reward"]["language"] for row in rows if row["language"] == "zh"} <= {0.0, None}
+        assert {row["reward"]["language"] for row in rows if row["language"] == "en"} <= {1.0, None}
+        applying = [value for value in consistency if value is not None]
+        assert metrics_of(folder)[0]["language"] == pytest.approx(sum(applying) / len(applying))
+        totals[weight] = [row["total"] for row in rows]
+    assert totals[1.0] == pytest.approx(
+        [total + (value or 0.0) for total, value in zip(totals[0.0], consistency, strict=True)]
+    )
+    assert set(totals[0.0]) <= {0.0, 1.0, 2.0}
+
+
+def look(config: Any, inputs: Mapping[str, str]) -> PreflightReport:
+    return preflight(
+        config, StageContext(name="r1", folder=Path(), inputs=inputs, seed=0), lambda _memory: None
+    )
+
+
+def test_preflight_shows_both_types_of_prompts_with_their_rewards(
+    questions: Path, general: Entries, inputs: Mapping[str, str]
+) -> None:
+    report = look(alignment(questions, general), inputs)
+    samples = [row.parts for row in report.rows if row.what.startswith("sample")]
+    assert len(samples) == 8
+    assert sum(parts["accuracy"] is not None for parts in samples) == 4
+    assert sum(parts["helpful"] is not None or parts["safety"] is not None for parts in samples) == 4
+    assert not [notice for notice in report.notices if "reward model" in notice]
+    assert report.gold_graded == 12
+
+
+def test_preflight_passes_over_reward_models_that_do_not_exist_yet(
+    questions: Path, general: Entries, inputs: Mapping[str, str], tmp_path: Path
+) -> None:
+    early = {"from": inputs["from"], "preference.safety": str(tmp_path / "not-there")}
+    notices = look(alignment(questions, general), early).notices
+    assert [notice for notice in notices if "its vocabulary is checked once helpful_rm is done" in notice]
+    assert [notice for notice in notices if "its vocabulary is checked once safety_rm is done" in notice]
+
+
+def test_a_reward_model_of_another_vocabulary_is_refused_before_anything_is_spent(
+    questions: Path, general: Entries, inputs: Mapping[str, str], trained_base: Path, tmp_path: Path
+) -> None:
+    folder = make_reward_model(tmp_path / "other", trained_base, "pairwise", new_token="<new>")
+    others = {**inputs, "preference.helpful": str(folder)}
+    for start in (look, lambda config, given: run(config, tmp_path / "run", given)):
+        with pytest.raises(
+            UserError, match=r"preference\.helpful: .* has another vocabulary than the policy"
+        ) as refused:
+            start(alignment(questions, general), others)
+        assert "'<new>'" in str(refused.value)
+
+
+def test_preflight_refuses_what_the_window_could_not_serve(
+    questions: Path, general: Entries, inputs: Mapping[str, str]
+) -> None:
+    with pytest.raises(UserError, match=r"has 12 prompts, and \d+ different ones are wanted at a time"):
+        look(alignment(questions, general, prompts_per_step=60, prompts=[{"world": "math"}]), inputs)
+    watch = watching(questions, general, sources=[{"file": str(questions)}], prompts=8)
+    with pytest.raises(UserError, match=r"of the 8 held-out prompts 0 have a reward model"):
+        look(alignment(questions, general, hacking=watch), inputs)
+
+
+def test_a_collapse_is_looked_for_among_reasoning_prompts_alone(
+    questions: Path,
+    general: Entries,
+    inputs: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[float | None] = []
+    saw = DeadRunWatch.saw
+
+    def listen(self: DeadRunWatch, **figures: Any) -> None:
+        seen.append(figures["accuracy"])
+        saw(self, **figures)
+
+    monkeypatch.setattr(DeadRunWatch, "saw", listen)
+    run(alignment(questions, general), tmp_path, inputs)
+    rows = rows_of(tmp_path)
+    for rollout, accuracy in enumerate(seen, start=1):
+        right = [row["correct"] for row in rows if row["rollout"] == rollout and row["domain"] == "general"]
+        assert accuracy == pytest.approx(sum(right) / len(right))

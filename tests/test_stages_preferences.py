@@ -1,4 +1,4 @@
-"""`preferences` and `labels` stages: what a judge said becomes data, what it did not say is counted, nothing is guessed."""
+"""`preferences` and `labels` stages: what a judge said becomes data, what it did not say is counted, never guessed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_at_most_pairs_per_prompt_are_drawn(tmp_path: Path) -> None:
-    assert prefer(tmp_path, per_prompt=6, pairs_per_prompt=1)["pairs_drawn"] == 20
+    assert prefer(tmp_path, per_prompt=6, pairs_per_prompt=1, balance=False)["pairs_drawn"] == 20
 
 
 def test_a_judge_that_only_likes_the_first_place_prefers_nothing_and_its_bias_is_shown(
@@ -153,14 +153,14 @@ def test_only_final_summaries_of_ended_answers_are_compared(
         "prompts": [{"file": str(questions)}],
         "from": ["dev", "base"],
         "n": 12,
-        "per_prompt": 3,
+        "per_prompt": 4,
     }
     context = make_context(tmp_path, **{"from[0]": str(trained_base), "from[1]": str(endless_base)})
     figures = prefer(tmp_path, context, **settings, balance=False)
     assert seen
     assert all("think" not in one and "see" not in one and len(one) < 12 for one in seen)
-    assert figures["dropped"]["no answer"] >= 12
-    assert set(figures["sources"]) <= {"dev", "base"}
+    assert figures["dropped"]["answer without a summary"] >= 48, "nothing that the endless base said"
+    assert set(figures["sources"]) == {"dev"}
     assert {"dev-shard-000000.jsonl", "base-shard-000002.jsonl"} <= {
         path.name for path in (tmp_path / "samples").iterdir()
     }
@@ -168,38 +168,41 @@ def test_only_final_summaries_of_ended_answers_are_compared(
 
 @pytest.mark.parametrize("stage", ["preferences", "labels"])
 def test_an_interrupted_stage_ends_with_the_same_bytes(
-    trained_base: Path, tmp_path: Path, stage: str, judged_by: Any
+    trained_base: Path, questions: Path, tmp_path: Path, stage: str, judged_by: Any
 ) -> None:
     judged_by(FakeJudge(better=lambda a, b: 2 * ((a > b) - (a < b)), safe=lambda text: len(text) % 2 == 0))
-    settings: dict[str, Any] = {"from": ["rules", "base"], "n": 12, "per_prompt": 2}
+    settings: dict[str, Any] = {
+        "prompts": [{"file": str(questions)}],
+        "from": ["dev", "base"],
+        "n": 12,
+        "per_prompt": 4,
+    }
     make = prefer if stage == "preferences" else label
 
     def context(folder: Path) -> StageContext:
-        return make_context(folder, **{"from[1]": str(trained_base)})
+        return make_context(folder, **{"from[0]": str(trained_base), "from[1]": str(trained_base)})
 
     calm = make(tmp_path / "calm", context(tmp_path / "calm"), **settings)
-    stops = 0
-    while True:
-        try:
-            cut = make(tmp_path / "cut", replace(context(tmp_path / "cut"), interrupt=Asking(0)), **settings)
-        except Interrupted as stopped:
-            assert "saved" in str(stopped)
-            stops += 1
-            continue
-        break
-    assert stops == 5, "after each of three sampled shards, and after all judged shards but the last"
+    asked = replace(context(tmp_path / "cut"), interrupt=Asking(0))
+    # After each of three sampled shards of two models, and after all judged shards but the last.
+    for _ in range(8):
+        with pytest.raises(Interrupted, match="saved"):
+            make(tmp_path / "cut", asked, **settings)
+    cut = make(tmp_path / "cut", asked, **settings)
     assert cut == calm
     assert contents(tmp_path / "cut") == contents(tmp_path / "calm")
 
 
 def test_the_pairs_do_not_depend_on_how_many_are_sampled_side_by_side(
-    trained_base: Path, tmp_path: Path, judged_by: Any
+    trained_base: Path, questions: Path, tmp_path: Path, judged_by: Any
 ) -> None:
     judged_by(FakeJudge(better=lambda a, b: 2 * ((a > b) - (a < b))))
     for name, rows in (("wide", 64), ("narrow", 3)):
         folder = tmp_path / name
-        context = make_context(folder, **{"from[1]": str(trained_base)})
-        prefer(folder, context, **{"from": ["rules", "base"], "n": 8, "max_rows": rows})
+        context = make_context(folder, **{"from[0]": str(trained_base)})
+        prefer(
+            folder, context, prompts=[{"file": str(questions)}], **{"from": ["dev"], "n": 8, "max_rows": rows}
+        )
     assert contents(tmp_path / "wide" / "data") == contents(tmp_path / "narrow" / "data")
 
 

@@ -1,10 +1,12 @@
 """Stage tables of several seeds as one: means over seeds, their range, and intervals in which a seed is a draw.
 
 A seed is a random effect: another seed would give other weights, so what is claimed of the recipe must survive the
-variation between seeds. The interval of a mean over S seeds is mean ± t(S−1) · √(max(between, within) / S): `between`
-is the sample variance of the seeds' values, `within` the mean of their squared bootstrap errors, t the 97.5 % quantile
-of Student's distribution (our choice: with three seeds an interval of `between` alone may be short by luck). One seed
-keeps its own interval.
+variation between seeds. Of S values with sample variance s² and mean squared bootstrap error w, the seeds' own variance
+is τ² = max(0, s² − w), and the interval is mean ± √((t²τ² + z²w) / S). t is the 97.5 % quantile of Student's
+distribution with S − 1 degrees of freedom (4.3 for three seeds), as τ² is known from S values only; z = 1.96, as w is
+known well. Our choice: the paper shows one run. In simulations of three seeds it covered the truth in 91 % (τ² four
+times w) to 97 % (no τ²) of cases; t for both parts would cover 95 % or more, and would make three seeds that agree worth no
+more than one. One seed keeps its own interval.
 """
 
 from __future__ import annotations
@@ -56,8 +58,9 @@ def pool_figures(figures: Sequence[Figure]) -> Figure:
         return Figure(mean, n=n, k=figures[0].k)
     between = math.fsum((figure.value - mean) ** 2 for figure in figures) / (count - 1)
     within = math.fsum((width / (2 * NORMAL_QUANTILE)) ** 2 for width in widths) / count
-    quantile = STUDENT_QUANTILES[min(count - 1, len(STUDENT_QUANTILES)) - 1]
-    half = quantile * math.sqrt(max(between, within) / count)
+    own = max(0.0, between - within)
+    student = STUDENT_QUANTILES[min(count - 1, len(STUDENT_QUANTILES)) - 1]
+    half = math.sqrt((student**2 * own + NORMAL_QUANTILE**2 * within) / count)
     return Figure(mean, mean - half, mean + half, n, figures[0].k)
 
 
@@ -102,13 +105,13 @@ def pool_tables(tables: Mapping[str, StageTable]) -> Pooled:
     return Pooled(dict(tables), pooled, ranges)
 
 
-def ranged(pooled: Pooled, row: str, column: str) -> str:
-    """A cell as "62.1 (58.0 to 66.2)": the mean and the range over seeds, in points."""
+def ranged(pooled: Pooled, row: str, column: str, digits: int = 1) -> str:
+    """A cell as "62.1 (58.0–66.2)": the mean and the range over seeds, in points; `digits` of the range's."""
     figure, extent = pooled.table.cell(row, column), pooled.ranges.get((row, column))
     if figure is None or extent is None:
         return "–"
     low, high = extent
-    return f"{points(Figure(figure.value))} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{points(Figure(figure.value))} ({100 * low:.{digits}f}–{100 * high:.{digits}f})"
 
 
 def _of_all(figures: Sequence[Figure | None]) -> list[Figure]:

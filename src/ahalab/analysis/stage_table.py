@@ -129,20 +129,20 @@ def read_stage_table(content: object, where: str) -> StageTable:
         raise UserError(f"{where}: this is not what a table stage writes ({error!r}).") from error
 
 
-def points(figure: Figure | None, *, signed: bool = False) -> str:
-    """A share in points with its interval, "62.1 [58.0, 66.2]"; "–" where there is none."""
+def points(figure: Figure | None, *, signed: bool = False, digits: int = 1) -> str:
+    """A share in points with its interval, "62.1 [58.0, 66.2]"; "–" where there is none; `digits` of the bounds'."""
     if figure is None:
         return "–"
     sign = "+" if signed else ""
     text = f"{100 * figure.value:{sign}.1f}"
     if figure.low is None or figure.high is None:
         return text
-    return f"{text} [{100 * figure.low:{sign}.1f}, {100 * figure.high:{sign}.1f}]"
+    return f"{text} [{100 * figure.low:{sign}.{digits}f}, {100 * figure.high:{sign}.{digits}f}]"
 
 
-def cell_text(table: StageTable, row: str, column: str) -> str:
+def cell_text(table: StageTable, row: str, column: str, digits: int = 1) -> str:
     """What stands in the table."""
-    return points(table.cell(row, column))
+    return points(table.cell(row, column), digits=digits)
 
 
 def describe(

@@ -175,35 +175,48 @@ def print_stage_table(
     console: Console,
     title: str,
     table: StageTable,
-    cell: Callable[[str, str], str] | None = None,
+    cell: Callable[[str, str, int], str] | None = None,
 ) -> None:
-    """A line a measure, a column a set of weights; on a narrow terminal the intervals go below, then away."""
-    shown = cell or (lambda row, column: cell_text(table, row, column))
-    lines = [
-        (label, [shown(row, column) for row in table.rows], items_text(table, column))
-        for column, label in lines_of(table)
-    ]
-    texts = [text for _, cells, _ in lines for text in cells]
-    free = console.width - _widest([label for label, _, _ in lines] or [""]) - 12
-    room = free // max(1, len(table.rows)) - 3
-    values = [text.partition(" ") for text in texts]
-    whole = max(map(cell_len, texts), default=0)
-    below = max((max(cell_len(value), cell_len(rest)) for value, _, rest in values), default=0)
+    """A line a measure, a column a set of weights; on a narrow terminal the intervals go below, then away.
+
+    `cell` (row, column, digits of the interval) → text replaces the table's own.
+    """
+    shown = cell or (lambda row, column, digits: cell_text(table, row, column, digits))
+    labels = [label for _, label in lines_of(table)]
+    room = (console.width - _widest([*labels, ""]) - 12) // max(1, len(table.rows)) - 3
     made = Table(title=escape(make_visible(title)), title_justify="left", title_style="bold")
     made.add_column("points of 100")
     for row in table.rows:
         made.add_column(escape(make_visible(row)), justify="right", no_wrap=True)
     made.add_column("n", justify="right", no_wrap=True)
-    for label, cells, items in lines:
-        made.add_row(escape(make_visible(label)), *(_fitted(text, room, whole, below) for text in cells), items)
+    lines = lines_of(table)
+    form = next(
+        form for form in CELL_FORMS if form is CELL_FORMS[-1] or _fits(form, lines, table, shown, room)
+    )
+    for column, label in lines:
+        cells = [escape(form(shown, row, column)) for row in table.rows]
+        made.add_row(escape(make_visible(label)), *cells, items_text(table, column))
     console.print(made)
 
 
-def _fitted(text: str, room: int, whole: int, below: int) -> str:
-    value, _, rest = text.partition(" ")
-    if whole <= room or not rest:
-        return escape(text)
-    return escape(f"{value}\n{rest}") if below <= room else escape(value)
+CELL_FORMS: tuple[Callable[[Callable[[str, str, int], str], str, str], str], ...] = (
+    lambda shown, row, column: shown(row, column, 1),
+    lambda shown, row, column: shown(row, column, 1).replace(" ", "\n", 1),
+    lambda shown, row, column: shown(row, column, 0).replace(" ", "\n", 1),
+    lambda shown, row, column: shown(row, column, 0).partition(" ")[0],
+)
+"""From roomy to narrow: beside the value, below it, below it in whole points, without the interval."""
+
+
+def _fits(
+    form: Callable[[Callable[[str, str, int], str], str, str], str],
+    lines: Sequence[tuple[str, str]],
+    table: StageTable,
+    shown: Callable[[str, str, int], str],
+    room: int,
+) -> bool:
+    texts = (form(shown, row, column) for column, _ in lines for row in table.rows)
+    return all(cell_len(line) <= room for text in texts for line in text.split("\n"))
 
 
 def print_orderings(console: Console, orderings: Sequence[Mapping[str, Any]]) -> None:
@@ -212,7 +225,9 @@ def print_orderings(console: Console, orderings: Sequence[Mapping[str, Any]]) ->
         style = VERDICT_STYLES.get(str(one.get("verdict")), "")
         verdict = escape(f"{one.get('verdict'):<12}")
         sentence = escape(make_visible(str(one.get("sentence"))))
-        console.print(f"[{style}]{verdict}[/] {sentence}" if style else f"{verdict} {sentence}", highlight=False)
+        console.print(
+            f"[{style}]{verdict}[/] {sentence}" if style else f"{verdict} {sentence}", highlight=False
+        )
         seeds = one.get("by_run")
         told = f"{one.get('why')}" + (f" · by run: {', '.join(seeds.values())}" if seeds else "")
         console.print(f"{'':<13}{make_visible(told)}", style="dim", highlight=False, markup=False)

@@ -14,7 +14,7 @@ from pydantic import Field
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import UserError
 from ahalab.pipeline.graph import ordered
-from ahalab.pipeline.kinds import KINDS, StageKind
+from ahalab.pipeline.kinds import KINDS, StageKind, rows_needed
 from ahalab.runs.folder import PARTIAL
 from ahalab.stages.inputs import BASES, ArtifactKind, InputRef, StageConfig
 from ahalab.validation import StrictModel, suggestion, validate
@@ -169,7 +169,9 @@ def parse_recipe(
         kind = KINDS[kind_name]
         stages[name] = Stage(name, kind, validate(kind.config, config or {}, f"{place}.{kind_name}"))
     _check_endpoints(head, stages, where)
-    return Recipe(head, ordered(stages, where), folder or Path())
+    in_order = ordered(stages, where)
+    _check_rows(in_order, where)
+    return Recipe(head, in_order, folder or Path())
 
 
 def bundled_recipes() -> dict[str, str]:
@@ -232,3 +234,21 @@ def _check_endpoints(head: RecipeHead, stages: Mapping[str, Stage], where: str) 
                     else "the recipe has no `endpoints:` at its head; add one with its `url` and `model`."
                 )
                 raise UserError(f"{where}: stages.{stage.name}: unknown endpoint {name!r}; {known}")
+
+
+def _check_rows(stages: Mapping[str, Stage], where: str) -> None:
+    """A data set of pairs teaches no supervised stage, and so on."""
+    for stage in stages.values():
+        needed = rows_needed(stage.config)
+        for name, ref in stage.refs.items():
+            if needed is None or ref.kinds != ("dataset",):
+                continue
+            source = stages[ref.source]
+            if source.kind.rows not in (None, needed):
+                fitting = [one.name for one in stages.values() if one.kind.rows == needed]
+                kinds = [kind.name for kind in KINDS.values() if kind.rows == needed]
+                hint = f"Here that is: {', '.join(fitting)}." if fitting else ""
+                raise UserError(
+                    f"{where}: stages.{stage.name}: {name}: {ref.source!r} is of kind {source.kind.name}; what a stage "
+                    f"of kind {' or '.join(kinds)} leaves is needed there. {hint}".rstrip()
+                )

@@ -42,11 +42,11 @@ class RunTables:
         """The table of all runs."""
         return self.pooled.table
 
-    def cell(self, row: str, column: str) -> str:
+    def cell(self, row: str, column: str, digits: int = 1) -> str:
         """What stands in the table: value and interval of one run, mean and range of several."""
-        return (
-            ranged(self.pooled, row, column) if len(self.contents) > 1 else cell_text(self.table, row, column)
-        )
+        if len(self.contents) > 1:
+            return ranged(self.pooled, row, column, digits)
+        return cell_text(self.table, row, column, digits)
 
     def verdicts(self, place: int) -> list[str]:
         """The verdict of ordering `place` in each run."""

@@ -30,8 +30,10 @@ from ahalab.teachers.comparison import CALLS, KEEP_ABOVE, Comparison, compare_ma
 VERSION = 1
 """Raised whenever the same inputs would give other bytes."""
 
-NO_ANSWER, EQUAL, TIE, UNBALANCED = "no answer", "equal texts", "no clear preference", "lengths not balanced"
+EQUAL, TIE, UNBALANCED = "equal texts", "no clear preference", "lengths not balanced"
 """Reasons for which a pair is dropped; a judge's failure is counted under its own."""
+NO_SUMMARY = "answer without a summary"
+"""Counts answers, not pairs: they are dropped before pairs are drawn."""
 
 
 class PreferencesConfig(AnswerConfig):
@@ -91,20 +93,20 @@ def run_preferences(config: PreferencesConfig, context: StageContext) -> StageRe
     answers = Answers(config, context, prompts)
 
     def judged(shard: Sequence[Prompt], found: Sequence[Sequence[Answer]]) -> list[dict[str, Any]]:
-        drawn = [
-            pair
-            for prompt, group in zip(shard, found, strict=True)
-            for pair in _draw(prompt, group, config.pairs_per_prompt, key)
-        ]
-        asked = [one for one in drawn if one.comparable]
+        lines: list[dict[str, Any]] = []
+        drawn: list[_Pair] = []
+        for prompt, group in zip(shard, found, strict=True):
+            usable = [answer for answer in group if answer.summary]
+            lines += [_unusable(prompt, answer) for answer in group if not answer.summary]
+            drawn += _draw(prompt, usable, config.pairs_per_prompt, key)
+        asked = [one for one in drawn if not one.equal]
         items = [
             (one.prompt, one.first.summary, one.second.summary, make_key(key, "judge", one.id))
             for one in asked
         ]
         verdicts = dict(zip([one.id for one in asked], compare_many(judge, items), strict=True))
-        counts = helpers.counts_since()
-        rows = [one.line(verdicts.get(one.id), config.keep_above, context.name) for one in drawn]
-        return [*rows, {"counts": counts}]
+        lines += [one.line(verdicts.get(one.id), config.keep_above, context.name) for one in drawn]
+        return [*lines, {"counts": helpers.counts_since()}]
 
     try:
         lines = make_shards(answers, judged)
@@ -122,13 +124,13 @@ class _Pair:
         self.id = f"{prompt.id}#{first.name}+{second.name}"
 
     @property
-    def comparable(self) -> bool:
-        """There are two answers, and they differ."""
-        return self._why_not() is None
+    def equal(self) -> bool:
+        """There is nothing to prefer."""
+        return self.first.summary == self.second.summary
 
     def line(self, verdict: Comparison | Failure | None, keep_above: float, stage: str) -> dict[str, Any]:
         """The line of a shard file: the pair, or why there is none; the four verdicts where they were given."""
-        stated: dict[str, Any] = {"id": self.id, "pair": None, "drop": self._why_not()}
+        stated: dict[str, Any] = {"id": self.id, "pair": None, "drop": EQUAL if self.equal else None}
         if isinstance(verdict, Failure):
             stated["drop"] = f"judge: {verdict.reason}"
         elif verdict is not None:
@@ -140,11 +142,6 @@ class _Pair:
             else:
                 stated["drop"] = TIE
         return stated
-
-    def _why_not(self) -> str | None:
-        if not self.first.summary or not self.second.summary:
-            return NO_ANSWER
-        return EQUAL if self.first.summary == self.second.summary else None
 
     def _ordered(self, mean: float) -> tuple[Answer, Answer]:
         return (self.first, self.second) if mean > 0 else (self.second, self.first)
@@ -161,6 +158,10 @@ class _Pair:
             "source": f"{stage}: {better.source} over {worse.source}",
             "margin": abs(mean),
         }
+
+
+def _unusable(prompt: Prompt, answer: Answer) -> dict[str, Any]:
+    return {"id": f"{prompt.id}#{answer.name}", "pair": None, "drop": NO_SUMMARY}
 
 
 def _draw(prompt: Prompt, group: Sequence[Answer], most: int | None, key: int) -> list[_Pair]:
@@ -185,9 +186,10 @@ def _finish(
     data = context.folder / FOLDER_NAME
     data.mkdir(exist_ok=True)
     write_dropped(data, dropped)
+    drawn = len(found) - dropped[NO_SUMMARY]
     if not pairs:
         raise UserError(
-            f"{context.name}: no pair is left of {len(found)} drawn from {n_prompts} prompts: "
+            f"{context.name}: no pair is left of {drawn} drawn from {n_prompts} prompts: "
             f"{describe_dropped(+dropped)}. Let sources of different strength answer (`from: [model, base, rules]`), "
             "raise n or per_prompt, or lower keep_above."
         )
@@ -196,7 +198,7 @@ def _finish(
     kept = {pair.id for pair in pairs}
     figures = {
         "prompts": n_prompts,
-        "pairs_drawn": len(found),
+        "pairs_drawn": drawn,
         **length_figures(pairs),
         "before_balancing": length_figures(judged),
         "position_bias": position_bias(comparisons),

@@ -13,7 +13,7 @@ COMMON_ENGLISH = _words("""
     calculating can cannot case check checking choose clearly combine compare compute computing conclusion condition
     consider considering correct could count counting did divide dividing do does done each either else equal equals
     even every exactly example fact few final finally find first firstly five following for four from general get
-    given gives go good great greater had half has have he hello hence her here hey hi him his hmm hold how however i
+    given gives go good great greater had half has have he hence her here hey him his hmm hold how however i
     if in indeed interesting into is it its just know last least less let lets like list look looking make many may
     maybe me mean means method might more most much multiply multiplying must my need never next no not note nothing
     notice now number obviously of off oh okay on once one only option or original other otherwise our out over own
@@ -34,12 +34,23 @@ NOTATION = _words("""
 """)
 """What is written in Latin letters in every language: functions of mathematics and units (our list)."""
 
+TWO_LETTERS = _words(
+    "ah am an as at be by do eh er go ha he hi hm if in is it me mm my no of oh ok on or so to uh um up us we"
+)
+"""The English words of two letters; any other pair is a symbol: AB, Fe, xy."""
+
 CODE_WORDS = _words("""
-    api app arr async await bool bug cd const css def dict elif false float git grep html http idx import int json
-    lambda len ls none null num numpy ok pandas print printf python range return self sql str sudo sum torch true tuple
-    url var wifi xml
+    api app async await bool bug class cout cpp cur def dict echo elif else end false float git grep head heap high
+    html http import int json key lambda left len list low mid next node none None null num numpy ok pandas prev print
+    printf python queue range return right root self set sql stack start str sudo sum tail target temp torch true True
+    False tuple url var wifi xml
 """)
-"""What Chinese writers leave in Latin letters when they speak of programs; neutral where it stands alone in Chinese."""
+"""Written just so, what Chinese writers leave in Latin letters when they speak of programs."""
+
+SHOUTED = _words("""
+    all and but can for has hmm how if its let may new no not now oh out she so the too was why yes you
+""")
+"""Short words that are English in capitals as well; other short words in capitals are abbreviations: WHO, IT, AM."""
 
 SURNAMES = (
     "王李张刘陈杨赵吴徐孙朱胡郭林罗郑梁宋唐韩冯邓曹彭萧袁蒋蔡魏吕沈姚卢崔谭汪廖贾韦邹熊秦尹薛闫侯龚邵覃戴汤"

@@ -15,7 +15,9 @@ from ahalab.text.common_words import (
     GIVEN_AFTER_XIAO,
     NO_NAMES,
     NOTATION,
+    SHOUTED,
     SURNAMES,
+    TWO_LETTERS,
 )
 from ahalab.text.languages import detected_share
 from ahalab.text.prose import HAN, HAN_PER_WORD, prose
@@ -52,11 +54,13 @@ def language_counts(text: str) -> LanguageCounts:
     en = zh = 0
     other = 0.0
     latin: list[str] = []
-    for line in _without_mentions(prose(text)).split("\n"):
+    said = _without_mentions(prose(text))
+    variables = frozenset(_VARIABLE.findall(said))
+    for line in said.split("\n"):
         if not line or line.isspace():
             continue
         chinese, foreign = _han_and_others(line)
-        words = _english_words(line, beside_chinese=chinese + foreign > 0)
+        words = _english_words(line, variables if chinese or foreign else None)
         zh += chinese
         other += foreign
         en += len(words)
@@ -111,12 +115,14 @@ _MENTION = re.compile(
 )
 _HAN_NAME = re.compile(rf"[小老阿][{GIVEN_AFTER_XIAO}]|[{SURNAMES}][{HAN}]{{1,2}}")
 
-# A word joined to a digit, an underscore or a backslash is a name, a unit or a command: 5km, x_max, \frac.
-# Before a bracket or "=" it is a function or a variable. Han characters may touch it.
+# A word joined to a digit, an underscore or a backslash is a name, a unit or a command: 5km, x_max, \frac. Before a
+# bracket or next to an operator it is a function or a variable. Han characters may touch it.
 _WORD = rf"[{_LATIN}]+(?:['’][{_LATIN}]+)?"
 _PHRASE = re.compile(
-    rf"(?<![{_LATIN}0-9_\\<{{=^*])(?<!</){_WORD}(?:[ -]{_WORD})*(?![{_LATIN}0-9_])(?P<called>[(\[=]| =)?"
+    rf"(?<![{_LATIN}0-9_\\<{{=^*/+>])(?<!</){_WORD}(?:[ -]{_WORD})*(?![{_LATIN}0-9_])"
+    r"(?P<variable>[(\[=^*/+<>]| [=<>*])?"
 )
+_VARIABLE = re.compile(r"(?<![A-Za-z0-9_])[a-z]{2,}(?=[(\[=^*/+<>]| [=<>])")
 
 
 def _without_mentions(text: str) -> str:
@@ -149,33 +155,48 @@ def _is_han_name(run: str) -> bool:
     return len(run) <= 3 and run not in NO_NAMES and _HAN_NAME.fullmatch(run) is not None
 
 
-def _english_words(line: str, *, beside_chinese: bool) -> list[str]:
-    """The English words of a line, in lower case."""
+def _english_words(line: str, variables: frozenset[str] | None) -> list[str]:
+    """The English words of a line, in lower case.
+
+    `variables`: for a line with Chinese in it, the names that the text uses as variables; else None.
+    """
     found: list[str] = []
     for match in _PHRASE.finditer(line):
         words = re.findall(_WORD, match.group())
-        if match["called"]:
+        if match["variable"]:
             words.pop()
-        if beside_chinese and len(words) <= _LONGEST_NAME and all(map(_is_term, words)):
-            continue
+        if variables is not None and len(words) <= _LONGEST_NAME:
+            if all(word in variables or _is_term(word) for word in words):
+                continue
+            if len(words) == 1 and _is_short_string(words[0]):
+                continue
         for position, word in enumerate(words):
             lowered = word.lower()
             if len(word) == 1:
                 # An article or a pronoun has a word after it; "a" and "I" alone are variables.
                 if word not in ("a", "A", "I") or position + 1 == len(words) or len(words[position + 1]) == 1:
                     continue
-            elif lowered in NOTATION:
+            elif lowered in NOTATION or (len(word) == 2 and lowered not in TWO_LETTERS):
                 continue
             found.append(lowered)
     return found
 
 
 _LONGEST_NAME = 4
+"""In words."""
+_LONGEST_STRING = 3
+"""In letters: abc, es and the like are spoken of. Longer words are English."""
+
+
+def _is_short_string(word: str) -> bool:
+    return len(word) <= _LONGEST_STRING and word.islower() and word not in COMMON_ENGLISH
 
 
 def _is_term(word: str) -> bool:
     """A name, an abbreviation or a word of programs, which Chinese, too, writes in Latin letters."""
     lowered = word.lower()
-    if len(word) == 1 or lowered in NOTATION or lowered in CODE_WORDS:
+    if len(word) == 1 or lowered in NOTATION or word in CODE_WORDS:
         return True
+    if word.isupper() and len(word) <= 3:
+        return lowered not in SHOUTED
     return lowered not in COMMON_ENGLISH and lowered != word

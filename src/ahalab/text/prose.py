@@ -34,7 +34,7 @@ _CODE_LIKE = (
     r"|\w+(?:\[.*\])? [-+*/]?= .*|\};?"
 )
 _CODE_LINE = re.compile(rf"\s*(?:(?P<sure>{_CODE_SURE})|{_CODE_LIKE})\s*")
-_CODE_HINT = re.compile(r"\b(?:def|class|import|#include|print)\b|[{;]\s*$", re.MULTILINE)
+_CODE_HINT = re.compile(r"\b(?:def|class|import|include|print)\b|[{;][ \t]*$", re.MULTILINE)
 _LONGEST_CODE_LINE = 400
 
 
