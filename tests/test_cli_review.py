@@ -185,7 +185,7 @@ def test_any_editor_may_mark_the_rows(file: Path) -> None:
 def test_export_takes_the_rows_of_a_finished_stage_and_overwrites_nothing(
     aha: Aha, trained_base: Path, questions: Path, tmp_path: Path
 ) -> None:
-    sampling = {"max_new_tokens": 24, "grader_workers": 1, "prompts": [{"file": str(questions)}], "n": 6}
+    sampling = {"max_new_tokens": 24, "grader_workers": 1, "prompts": [{"file": str(questions)}], "n": 12}
     keep = ["well_formed", "not_truncated", "correct"]
     recipe: dict[str, Any] = {
         "name": "small",

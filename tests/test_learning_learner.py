@@ -12,38 +12,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from ahalab.errors import AhaError, EnvironmentFailure, UserError
 from ahalab.learning import GRPOLoss, Learner, TrainingOutput, group_advantages
 from ahalab.learning.packing import pack
-from ahalab.policy.forward import make_decoder
+from learning_tools import TEMPERATURE, VOCAB, counts, policy_of, sequences, tiny_model, weights
 
-VOCAB = 50
-TEMPERATURE = 0.8
 MODERN = GRPOLoss(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, aggregate="token")
 PAPER = GRPOLoss(clip_low=10.0, clip_high=10.0, kl_coefficient=0.001, aggregate="output")
-
-
-def tiny_model(seed: int = 0, *, tied: bool = True) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCAB,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=tied,
-            initializer_range=0.2,
-            attn_implementation="eager",
-        )
-    )
-
-
-def policy_of(model: LlamaForCausalLM) -> SimpleNamespace:
-    return SimpleNamespace(model=model, decoder=make_decoder(model))
 
 
 def learner_of(model: LlamaForCausalLM, **settings: Any) -> Learner:
@@ -54,18 +31,6 @@ def plain_logprobs(model: LlamaForCausalLM, prompt: Sequence[int], completion: S
     ids = torch.tensor([[*prompt, *completion]])
     logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / TEMPERATURE
     return logits.log_softmax(-1)[torch.arange(len(completion)), torch.tensor(completion)]
-
-
-def sequences(count: int = 24, seed: int = 0) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Groups of four completions a prompt; lengths from 1 to 40 tokens."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def some(low: int, high: int) -> tuple[int, ...]:
-        length = int(torch.randint(low, high, (1,), generator=generator))
-        return tuple(torch.randint(0, VOCAB, (length,), generator=generator).tolist())
-
-    prompts = [some(1, 12) for _ in range((count + 3) // 4)]
-    return [(prompts[i // 4], some(1, 41)) for i in range(count)]
 
 
 def outputs_of(model: LlamaForCausalLM, *, reference: bool, drift: float = 0.3) -> list[TrainingOutput]:
@@ -89,10 +54,6 @@ def outputs_of(model: LlamaForCausalLM, *, reference: bool, drift: float = 0.3) 
                 )
             )
     return outputs
-
-
-def counts(outputs: Sequence[TrainingOutput]) -> dict[str, int]:
-    return {"n_outputs": len(outputs), "n_tokens": sum(len(output.token_ids) for output in outputs)}
 
 
 def plain_gradient(model: LlamaForCausalLM, outputs: Sequence[TrainingOutput], loss: GRPOLoss) -> float:
@@ -131,10 +92,6 @@ def assert_close(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: f
     assert left.keys() == right.keys()
     for name in left:
         torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=tolerance)
-
-
-def weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
 def test_packed_logprobs_equal_one_by_one() -> None:

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_learning_learner import TEMPERATURE, counts, policy_of, sequences, tiny_model, weights
 
 from ahalab.errors import AhaError, EnvironmentFailure, UserError
 from ahalab.learning import Critic, Learner, TrainingOutput, ValueLoss, ppo_loss, ppo_outputs
 from ahalab.learning.advantages import generalised_advantages, normalised, token_rewards
+from learning_tools import TEMPERATURE, counts, policy_of, sequences, tiny_model, weights
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -187,10 +187,10 @@ def test_the_output_head_of_the_value_model_is_left_alone() -> None:
 
 def test_the_value_model_learns_what_is_to_come() -> None:
     model = tiny_model()
-    outputs = graded(model)
-    critic = critic_of(model, loss=ValueLoss(None))
+    outputs = graded(model, 6)
+    critic = critic_of(model, loss=ValueLoss(None), tokens_per_chunk=10**6)
     first = last = {}
-    for _ in range(60):
+    for _ in range(40):
         values = critic.values([(o.prompt_ids, o.token_ids) for o in outputs])
         last = critic.update(ppo_outputs(outputs, totals_of(outputs), values, lam=1.0))
         first = first or last

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +21,24 @@ BEFORE: dict[str, dict[str, Any]] = {
 }
 AFTER = {**BEFORE, "b": {"from": "a", "text": "b2"}, "d": {"from": "a", "text": "d2"}}
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-import pytest
-from stub_stages import make_graph
-folder, stages, options = sys.argv[1:]
-graph = make_graph(Path(folder), pytest.MonkeyPatch())
-graph.run(graph.recipe(json.loads(stages)), **json.loads(options))
-"""
-
 
 @pytest.fixture
 def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     return make_graph(tmp_path, monkeypatch)
 
 
-def run_and_die(folder: Path, stages: dict[str, Any], kill_at: str, **options: Any) -> int:
-    import json
-
-    tests = Path(__file__).parent
-    process = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), json.dumps(stages), json.dumps(options)],
-        env={**os.environ, "AHALAB_KILL_AT": kill_at, "PYTHONPATH": str(tests)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode in (0, -9), process.stderr
-    return process.returncode
+def run_and_die(graph: Graph, stages: dict[str, Any], kill_at: str, **options: Any) -> None:
+    """Run in a process of its own that is killed at a fault point."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.environ["AHALAB_KILL_AT"] = kill_at
+            graph.run(graph.recipe(stages), **options)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"{kill_at} was never reached"
+    assert os.WTERMSIG(status) == signal.SIGKILL
 
 
 def kept(run: Path) -> set[str]:
@@ -76,7 +64,7 @@ def test_a_kill_while_a_changed_recipe_is_made_loses_nothing(graph: Graph, point
     graph.run(graph.recipe(AFTER), name="calm", reuse=False)
     run = graph.folder / "graph"
     before = kept(run)
-    assert run_and_die(graph.folder, AFTER, point, reuse=False) == -9
+    run_and_die(graph, AFTER, point, reuse=False)
     assert before <= kept(run), "nothing that was made is gone"
     graph.run(graph.recipe(AFTER), reuse=False)
     assert before <= kept(run)
@@ -91,7 +79,7 @@ def test_a_kill_in_from_makes_everything_asked_for_again_exactly_once(graph: Gra
     graph.run(graph.recipe(BEFORE))
     run = graph.folder / "graph"
     before, expected = kept(run), hashes(run)
-    assert run_and_die(graph.folder, BEFORE, point, start="b" if "3" not in point else "a") == -9
+    run_and_die(graph, BEFORE, point, start="b" if "3" not in point else "a")
     assert before <= kept(run)
     graph.run(graph.recipe(BEFORE))
     assert before <= kept(run)

@@ -77,9 +77,9 @@ def test_the_page_tells_of_data_reward_models_and_hacking(page: Page) -> None:
         "What changed over the steps of stage dev1",
         "Rule score by domain",
         "Preference reward and the rules, held out",
-        "Language consistency over policy updates" if False else "Language consistency",
-        "Loss: 1.62 at step",
-        "0.8 min" if False else "48 s",
+        "Language consistency",
+        "Loss: 1.62 at step 0",
+        "48 s",
     ):
         assert said in text, said
 
@@ -92,7 +92,8 @@ def test_a_student_is_no_after_of_the_base(runs: list[Path], page: Page) -> None
     assert "distilled" in page.text
 
 
-def test_the_twin_holds_the_table(runs: list[Path], page: Page) -> None:
+@pytest.mark.usefixtures("page")
+def test_the_twin_holds_the_table(runs: list[Path]) -> None:
     twin = json.loads((runs[0] / "report.json").read_text(encoding="utf-8"))
     table = twin["stage_tables"]["table"]
     wanted = content(runs[0])
@@ -146,7 +147,9 @@ def test_a_broken_table_is_a_notice_and_not_a_crash(runs: list[Path], tmp_path: 
     }
     if damage in texts:
         path.write_text(texts[damage], encoding="utf-8")
-    assert "Stage table: its table could not be read." in Page(write_report(run)).text
+    summary = summarise(run, with_samples=False)
+    assert any("Stage table: its table could not be read." in notice for notice in summary.notices)
+    assert not summary.tables
     with pytest.raises(UserError):
         read_tables([run])
 
@@ -217,9 +220,7 @@ def test_rows_of_runs_of_other_seeds_are_refused(runs: list[Path]) -> None:
         read_tables([runs[0]], [("no_language", runs[1] / "eval_zero")])
 
 
-def test_the_command_prints_and_writes(
-    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_and_writes(runs: list[Path], tmp_path: Path) -> None:
     aha_table(runs=[runs[0]], rows=None, reference=None, to=tmp_path / "t.md")
     assert "dev1 is below zero" in (tmp_path / "t.md").read_text(encoding="utf-8")
 
@@ -257,4 +258,4 @@ def test_a_stage_that_has_not_finished_is_said(tmp_path: Path) -> None:
         read_tables([run])
     with pytest.raises(UserError, match="eval_r1 has not finished"):
         evaluation_folder(run / "eval_r1")
-    assert "Stage table has not finished" in Page(write_report(run)).text
+    assert any("Stage table has not finished" in notice for notice in summarise(run).notices)

@@ -129,11 +129,11 @@ def test_short_thinkings_are_compared_as_a_whole_with_question_and_answer() -> N
 
 
 def test_the_share_of_common_grams_is_exact_for_short_texts() -> None:
-    # 21 grams each, 20 of them common: 20 / 22.
-    names = [f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(31)]
-    for near, twin in ((20 / 22, "a"), (20 / 22 + 0.001, None)):
+    # 50 words and the answer are 42 grams; 49 words are common: 40 grams of 44.
+    names = [f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(51)]
+    for near, twin in ((40 / 44, "a"), (40 / 44 + 0.001, None)):
         seen = Duplicates(near)
-        assert seen.twin_of("a", "q", " ".join(names[:30]), "4") is None
+        assert seen.twin_of("a", "q", " ".join(names[:50]), "4") is None
         assert seen.twin_of("b", "q", " ".join(names[1:]), "4") == twin
 
 

@@ -21,6 +21,7 @@ from ahalab.text import (
     language_share,
     load_reflective_words,
 )
+from ahalab.text.prose import HAN_PER_WORD
 
 PAPER = {"wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check"}
 
@@ -87,6 +88,23 @@ def test_a_bad_word_list_names_the_line(tmp_path: Path, text: str, why: str) -> 
         ("<think> 好 </think>", 0, 1),
         ("naïve café", 2, 0),
         ("", 0, 0),
+        ("令a=3，b=4；选A", 0, 2),
+        ("a cat is a cat, but a + b is a", 5 + 1 + 1, 0),
+        ("CPU很热，Alice和New York的DNA，Python里用len(s)", 0, 2 + 1 + 1 + 2),
+        ("Wait，我算。So 是7", 2, 3),
+        ("小明 and 王伟 are here", 3, 0),
+        ("the 余数 is 3", 2, 2),
+        ("小明有5个苹果, he says", 2, 6),
+        ('the word "苹果" means “apple”', 3, 0),
+        ("爱因斯坦（Albert Einstein）说", 0, 5),
+        ("so def f(x): return (x+3)*2. done", 2, 0),
+        ("import math\nprint(math.pi)\n好", 0, 1),
+        ("left=0，所以left和right=n-1", 0, 3),
+        ("see https://example.org/a?b=c 或 me@example.org", 1, 1),
+        ("so <b>it</b> is<br/>", 3, 0),
+        ("电脑的ＣＰＵ：Ｌｅｔ ｍｅ", 2, 3),
+        ("WAIT，LET ME，WHO说", 3, 1),
+        ("Fe, Cu and AB", 1, 0),
     ],
 )
 def test_words_are_counted_by_hand(text: str, en: int, zh: int) -> None:
@@ -95,16 +113,45 @@ def test_words_are_counted_by_hand(text: str, en: int, zh: int) -> None:
 
 def test_a_text_is_mixed_when_too_few_words_are_of_the_target() -> None:
     mixed = "等等 let me check"
-    assert language_share(mixed, "en") == pytest.approx(3 / 5)
-    assert language_share(mixed, "zh") == pytest.approx(2 / 5)
+    chinese = 2 / HAN_PER_WORD
+    assert language_share(mixed, "en") == pytest.approx(3 / (3 + chinese))
+    assert language_share(mixed, "zh") == pytest.approx(chinese / (3 + chinese))
     assert is_mixed(mixed, "en") is True
     assert is_mixed(mixed, "en", threshold=0.6) is False
+    assert is_mixed(mixed, "en", threshold=0.8) is True
     assert is_mixed("let me check 1+1", "en") is False
     assert is_mixed("let me check", "zh") is True
     assert is_mixed("1 + 1 = 2", "en") is None
     assert language_share("", "zh") is None
-    with pytest.raises(UserError, match="'fr' cannot be counted"):
-        language_share("bonjour", "fr")
+    with pytest.raises(UserError, match=r"'frr' cannot be counted.*`fr`"):
+        language_share("bonjour", "frr")
+
+
+def test_half_of_each_is_a_half_whichever_the_target() -> None:
+    """Chinese words are longer than a character: five of eight characters stand against five English words."""
+    text = "so we add them up. 我们把它们加起来"
+    assert language_share(text, "en") == pytest.approx(0.5)
+    assert language_share(text, "zh") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "en", "zh", "other"),
+    [
+        ("Сначала we add, потом", 2, 0, 2),
+        ("먼저 두 수를 add", 1, 0, 2),
+        ("まず、我们相加", 0, 4, 2 / HAN_PER_WORD),
+        ("二つの数を足す", 0, 0, 7 / HAN_PER_WORD),
+        ("我の朋友在家里", 0, 6, 1 / HAN_PER_WORD),
+        ("α + β = γ, ΔABC", 0, 0, 0),
+        ("Zuerst addiere ich die beiden Zahlen und teile dann", 0, 0, 9),
+    ],
+)
+def test_words_of_other_scripts_count_as_words_of_no_target(
+    text: str, en: int, zh: int, other: float
+) -> None:
+    counts = language_counts(text)
+    assert (counts.en, counts.zh, counts.other) == (en, zh, pytest.approx(other))
+    assert counts.words == pytest.approx(en + zh / HAN_PER_WORD + other)
 
 
 BOMBS = [
@@ -128,9 +175,30 @@ BOMBS = [
 ]
 
 
-@pytest.mark.parametrize("unit", [*BOMBS, "\n$ ", "`\n", "检查一"])
-def test_a_megabyte_of_anything_is_counted_in_a_second(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+MORE_BOMBS = [
+    "\n$ ",
+    "`\n",
+    "检查一",
+    '"',
+    "“",
+    "def f(",
+    "\\a{",
+    "a@",
+    "a.",
+    "http",
+    "<a",
+    "a-",
+    "A ",
+    "小",
+    "(好",
+    "の",
+    "я ",
+]
+
+
+@pytest.mark.parametrize("unit", [*BOMBS, *MORE_BOMBS])
+def test_a_long_text_of_anything_is_counted_in_linear_time(unit: str) -> None:
+    text = unit * (300_000 // len(unit))
     started = time.process_time()
     language_counts(text)
     count_reflective(text)

@@ -171,7 +171,7 @@ def markdown(
     for column, label in lines_of(table):
         cells = [shown(name, column) for name in names]
         lines.append(f"| {markdown_cell(label)} | {' | '.join(cells)} | {items_text(table, column)} |")
-    return "\n".join([*lines, "", description or describe(table), ""])
+    return "\n".join([*lines, "", markdown_cell(description or describe(table)), ""])
 
 
 def lines_of(table: StageTable) -> list[tuple[str, str]]:

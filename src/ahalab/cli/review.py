@@ -76,7 +76,7 @@ def _one(file: ReviewFile, place: int, *, every: bool) -> int | None:
     """Show one row and do what is asked; the row to show next, None to end."""
     _show(file, place)
     while True:
-        key, _, rest = output.input(f"[dim]{KEYS}[/] > ").strip().partition(" ")
+        key, _, rest = output.input(f"[dim]{escape(KEYS)}[/] > ").strip().partition(" ")
         match key.lower():
             case "k" | "keep":
                 file.mark(place, "keep", rest.strip() or None)
@@ -92,7 +92,7 @@ def _one(file: ReviewFile, place: int, *, every: bool) -> int | None:
             case "q" | "quit":
                 return None
             case _:
-                output.print(f"[yellow]unknown key {escape(make_visible(key))!r}[/]", highlight=False)
+                output.print(f"[yellow]unknown key '{escape(make_visible(key))}'[/]", highlight=False)
                 continue
         return _next(file, place, every=every)
 

@@ -223,7 +223,7 @@ def print_orderings(console: Console, orderings: Sequence[Mapping[str, Any]]) ->
     """Each ordering (as `Outcome.as_dict`; `by_run` where there are several runs) and the numbers that decide it."""
     for one in orderings:
         style = VERDICT_STYLES.get(str(one.get("verdict")), "")
-        verdict = escape(f"{one.get('verdict'):<12}")
+        verdict = escape(make_visible(f"{one.get('verdict'):<12}"))
         sentence = escape(make_visible(str(one.get("sentence"))))
         console.print(
             f"[{style}]{verdict}[/] {sentence}" if style else f"{verdict} {sentence}", highlight=False

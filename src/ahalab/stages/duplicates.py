@@ -1,4 +1,4 @@
-"""Responses that say the same again: exact twins, and thinkings that share most of their 10-grams.
+"""Responses that say the same again: exact twins, and responses that share most of their 10-grams.
 
 Our choice throughout: the paper says that its data was filtered and does not say how twins were found.
 """
@@ -13,17 +13,18 @@ from ahalab.text.quality import ngrams
 
 GRAM = 10
 """Words of a gram, as in the paper's decontamination (supplement D.1)."""
-FEWEST_GRAMS = 8
-"""Thinkings with fewer grams are compared as a whole only: short ones share phrases without being copies."""
+FEWEST_GRAMS = 24
+"""Responses with fewer grams (below 33 words or Han characters) are compared as a whole only: short ones share
+phrases without being copies."""
 SKETCH = 128
-"""Smallest gram hashes that stand for a thinking: its Jaccard index is exact up to so many grams, else estimated."""
+"""Smallest gram hashes that stand for a response: its Jaccard index is exact up to so many grams, else estimated."""
 
 
 class Duplicates:
     """Remembers the responses it has let pass; about 1 kB each.
 
     Args:
-        near: share of common 10-grams (Jaccard index) from which two thinkings are the same.
+        near: share of common 10-grams (Jaccard index) from which two responses are the same.
     """
 
     def __init__(self, near: float) -> None:
@@ -35,13 +36,13 @@ class Duplicates:
     def twin_of(self, name: str, question: str, thinking: str, answer: str) -> str | None:
         """The name of an earlier response that this one repeats; None (and it is remembered) when it is new.
 
-        The whole counts for exact twins (question, thinking, answer without regard to case and layout), the
-        thinking alone for near ones, whatever the question.
+        For exact twins question, thinking and answer count, without regard to case and layout; for near ones
+        thinking and answer, whatever the question.
         """
         digest = _digest(question, thinking, answer)
         if digest in self._exact:
             return self._exact[digest]
-        sketch = _sketch(thinking)
+        sketch = _sketch(f"{thinking}\n{answer}")
         twin = self._nearest(sketch) if sketch else None
         if twin is not None:
             return twin

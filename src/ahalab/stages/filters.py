@@ -69,7 +69,7 @@ class Thresholds(StrictModel):
         LONG_PARAGRAPH, description="Words of the longest paragraph of a thinking (a Han character is one)."
     )
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.9, description="Thinkings that share so much of their 10-grams (Jaccard) are duplicates."
+        0.9, description="Responses that share so much of their 10-grams (Jaccard) are duplicates."
     )
 
 

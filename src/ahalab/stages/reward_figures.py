@@ -53,51 +53,65 @@ def calibrate(examples: Sequence[Example], scores: Sequence[tuple[float, ...]]) 
 def held_out_figures(examples: Sequence[Example], scores: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     """Figures of the held-out examples; None where a figure is not defined.
 
-    `accuracy` with its 95 % bootstrap interval over questions (a tie counts one half) · `auc` · `calibration_error`
-    of pairwise `sigmoid(chosen - rejected)`, or of point-wise Platt scaling fitted on the other half of the
-    questions · `length_correlation` (Spearman, score against tokens) · `longer_wins`: how often the longer one is
-    the chosen one, or the AUC of the length alone · for point-wise also `majority`, the share of the larger class,
-    and `calibration_error_raw` of `sigmoid(score)`.
+    `held_out` and `held_out_questions`: how many · `accuracy` with its 95 % bootstrap interval over questions ·
+    `auc` · `calibration_error` · `length_correlation` (Spearman, score against tokens of what is judged) ·
+    `longer_wins`: how often the longer answer is the chosen one, or the AUC of the length alone.
+
+    Pairwise: accuracy is how often chosen scores above rejected (a tie counts one half), and the calibration error
+    is that of `sigmoid(chosen - rejected)`. Point-wise: both are of the calibrated chance of being safe, the
+    calibration of a row fitted on the half of the questions that it is not in; `majority` is the share of the
+    commoner label, `accuracy_raw` that of scores on the right side of 0, which training aims at.
     """
+    pairwise = examples[0].safe is None
     lengths = [float(length) for example in examples for length in example.lengths]
     flat = [score for row in scores for score in row]
-    figures: dict[str, Any] = {
+    labels = [True, False] * len(examples) if pairwise else [bool(example.safe) for example in examples]
+    right, specific = (
+        _of_pairs(examples, scores) if pairwise else _of_labelled(examples, flat, labels, lengths)
+    )
+    return {
         "held_out": len(examples),
         "held_out_questions": len({example.group for example in examples}),
-    }
-    if examples[0].safe is None:
-        chosen, rejected = [row[0] for row in scores], [row[1] for row in scores]
-        right = pair_outcomes(chosen, rejected)
-        chances = [sigmoid(a - b) for a, b in zip(chosen, rejected, strict=True)]
-        long = pair_outcomes(
-            *zip(*[(float(e.lengths[0]), float(e.lengths[1])) for e in examples], strict=True)
-        )
-        labels = [True, False] * len(examples)
-        specific = {
-            "calibration_error": pair_calibration_error(chances),
-            "longer_wins": sum(long) / len(long),
-        }
-    else:
-        labels = [bool(example.safe) for example in examples]
-        right = pair_outcomes(
-            [score if safe else -score for score, safe in zip(flat, labels, strict=True)], [0.0] * len(flat)
-        )
-        share = sum(labels) / len(labels)
-        specific = {
-            "calibration_error": _cross_fitted_error(examples, flat),
-            "calibration_error_raw": expected_calibration_error(
-                list(map(sigmoid, flat)), list(map(float, labels))
-            ),
-            "longer_wins": area_under_curve(lengths, labels),
-            "majority": max(share, 1.0 - share),
-        }
-    figures |= {
         "accuracy": _by_question(examples, right).as_dict(),
         "auc": area_under_curve(flat, labels),
         "length_correlation": rank_correlation(flat, lengths),
         **specific,
     }
-    return figures
+
+
+def _of_pairs(
+    examples: Sequence[Example], scores: Sequence[tuple[float, ...]]
+) -> tuple[list[float], dict[str, Any]]:
+    """Which pairs are in order, and the figures that pairs alone have."""
+    chosen, rejected = [row[0] for row in scores], [row[1] for row in scores]
+    long = pair_outcomes([float(e.lengths[0]) for e in examples], [float(e.lengths[1]) for e in examples])
+    chances = [sigmoid(a - b) for a, b in zip(chosen, rejected, strict=True)]
+    return pair_outcomes(chosen, rejected), {
+        "calibration_error": pair_calibration_error(chances),
+        "longer_wins": sum(long) / len(long),
+    }
+
+
+def _of_labelled(
+    examples: Sequence[Example], scores: Sequence[float], labels: Sequence[bool], lengths: Sequence[float]
+) -> tuple[list[float], dict[str, Any]]:
+    """Which labels are met, and the figures that labelled responses alone have."""
+
+    def met(values: Sequence[float], threshold: float) -> list[float]:
+        above = pair_outcomes(values, [threshold] * len(values))
+        return [up if safe else 1.0 - up for up, safe in zip(above, labels, strict=True)]
+
+    raw = met(scores, 0.0)
+    chances = _cross_fitted(examples, scores, labels)
+    share = sum(labels) / len(labels)
+    return raw if chances is None else met(chances, 0.5), {
+        "calibration_error": None
+        if chances is None
+        else expected_calibration_error(chances, [float(label) for label in labels]),
+        "longer_wins": area_under_curve(lengths, labels),
+        "majority": max(share, 1.0 - share),
+        "accuracy_raw": sum(raw) / len(raw),
+    }
 
 
 def warnings_of(figures: dict[str, Any], calibrated_by: str) -> list[str]:
@@ -137,18 +151,21 @@ def _by_question(examples: Sequence[Example], right: Sequence[float]) -> Estimat
     return bootstrap([sum(values) for values in sums.values()], 1, [len(values) for values in sums.values()])
 
 
-def _cross_fitted_error(examples: Sequence[Example], scores: Sequence[float]) -> float | None:
-    """Each half of the questions mapped by Platt scaling of the other: the fit never saw the rows it is judged on."""
-    rows = sorted(zip(examples, scores, strict=True), key=lambda row: row[0].group)
+def _cross_fitted(
+    examples: Sequence[Example], scores: Sequence[float], labels: Sequence[bool]
+) -> list[float] | None:
+    """Chances of being safe, each by Platt scaling of the half of the questions that the row is not in.
+
+    So no fit is judged by rows it saw. None where a half has no rising map.
+    """
     groups = sorted({example.group for example in examples})
     second = set(groups[len(groups) // 2 :])
-    halves = [[row for row in rows if (row[0].group in second) is side] for side in (False, True)]
-    chances: list[float] = []
-    happened: list[float] = []
-    for fitted, judged in (halves, halves[::-1]):
-        calibration = platt_map([score for _, score in fitted], [bool(example.safe) for example, _ in fitted])
-        if calibration is None:
+    side = [example.group in second for example in examples]
+    maps = {}
+    for half in (False, True):
+        fitted = [row for row in range(len(examples)) if side[row] is not half]
+        found = platt_map([scores[row] for row in fitted], [labels[row] for row in fitted])
+        if found is None:
             return None
-        chances += [calibration(score) for _, score in judged]
-        happened += [float(bool(example.safe)) for example, _ in judged]
-    return expected_calibration_error(chances, happened)
+        maps[half] = found
+    return [maps[half](score) for half, score in zip(side, scores, strict=True)]

@@ -25,12 +25,12 @@ from ahalab.stages.datasets import (
     write_rows,
     write_statistics,
 )
+from ahalab.stages.evaluate import WALL_TIMEOUT
 from ahalab.stages.filters import UNCHECKED, Candidate, Drop, candidate_id
 from ahalab.stages.helpers import Helpers, build_judge, build_teacher, check_helpers
 from ahalab.stages.review import ReviewedRow, read_reviewed
 from ahalab.stages.sample_config import TEACHER, SampleConfig
 from ahalab.stages.sampling_shards import (
-    WALL_TIMEOUT,
     ModelSampler,
     build_pool,
     clock_decided,

@@ -16,18 +16,13 @@ from ahalab.records import Prompt, Response
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.runs.atomic import read_json, remove_leftovers, write_json
-from ahalab.stages.collect import Collector, RewardRules
+from ahalab.stages.collect import Collector
 from ahalab.stages.context import StageContext
+from ahalab.stages.evaluate import EVALUATION_RULES, WALL_TIMEOUT
 from ahalab.stages.sample_config import SamplingConfig
 from ahalab.stages.setup import build_renderer
 from ahalab.stages.shards import is_done, read_shard, read_shards, write_shard
 from ahalab.text.parse import parse_response
-
-MEASURED = RewardRules({"accuracy": 1.0, "format": 1.0}, accuracy_needs_format=False)
-"""Both parts are written down, each on its own; nothing is learned from them here."""
-
-WALL_TIMEOUT = "wall time-out"
-"""How the graders begin the error of an answer that the clock cut off."""
 
 
 class ModelSampler:
@@ -100,7 +95,7 @@ class ModelSampler:
             policy: Policy = load_policy(self._model)
             engine = EmbeddedEngine(policy.decoder, max_rows=self._config.max_rows)
             self._collector = Collector(
-                policy, build_renderer(self._config, policy), engine, self._pool, MEASURED
+                policy, build_renderer(self._config, policy), engine, self._pool, EVALUATION_RULES
             )
         return self._collector
 

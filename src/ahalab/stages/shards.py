@@ -39,10 +39,14 @@ def write_whole(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a JSONL file aside and rename it. EnvironmentFailure on a full disk."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
     temporary.unlink(missing_ok=True)
-    with JsonlWriter(temporary) as writer:
-        for row in rows:
-            writer.append(row)
-    temporary.replace(path)
+    try:
+        with JsonlWriter(temporary) as writer:
+            for row in rows:
+                writer.append(row)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_shard(folder: Path, number: int, prefix: str = "") -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ _HAN_NAME = re.compile(rf"[小老阿][{GIVEN_AFTER_XIAO}]|[{SURNAMES}][{HAN}]{{1
 # bracket or next to an operator it is a function or a variable. Han characters may touch it.
 _WORD = rf"[{_LATIN}]+(?:['’][{_LATIN}]+)?"
 _PHRASE = re.compile(
-    rf"(?<![{_LATIN}0-9_\\<{{=^*/+>])(?<!</){_WORD}(?:[ -]{_WORD})*(?![{_LATIN}0-9_])"
+    rf"(?<![{_LATIN}Α-ω0-9_\\<{{=^*/+>])(?<!</){_WORD}(?:[ -]{_WORD})*(?![{_LATIN}0-9_])"
     r"(?P<variable>[(\[=^*/+<>]| [=<>*])?"
 )
 _VARIABLE = re.compile(r"(?<![A-Za-z0-9_])[a-z]{2,}(?=[(\[=^*/+<>]| [=<>])")

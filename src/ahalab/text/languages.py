@@ -9,7 +9,7 @@ from typing import Any
 
 from ahalab.errors import UserError
 from ahalab.text.prose import HAN, HAN_PER_WORD
-from ahalab.validation import suggestion
+from ahalab.validation import nearest
 
 _NAMED = """
     af=Afrikaans ar=Arabic az=Azerbaijani be=Belarusian bg=Bulgarian bn=Bengali bs=Bosnian ca=Catalan cs=Czech
@@ -24,11 +24,22 @@ _NAMED = """
 LANGUAGE_CODES = {pair[:2]: pair[3:] for pair in _NAMED.split()}
 """ISO 639-1 code -> name, for every language of lingua 2."""
 
+_COUNTRIES = (
+    "cn=zh jp=ja kr=ko gr=el cz=cs dk=da se=sv ua=uk vn=vi br=pt at=de us=en gb=en no=nb in=hi ir=fa il=he"
+)
+_MISTAKEN = {
+    **{name.lower(): code for code, name in LANGUAGE_CODES.items()},
+    **{pair[:2]: pair[3:] for pair in _COUNTRIES.split()},
+}
+"""What is often written for a code: the language's name, a country's code."""
+
 _COMPARED = ("en", "zh", "fr", "de", "es", "it", "pt", "ru", "ja", "ko", "ar")
 """The target is told apart from these (our choice). Among all 75, relatives would be taken for each other in short
 clauses."""
 _WORDS_TO_JUDGE = 3
 """A clause of fewer words is judged with its neighbour."""
+_LONGEST_CLAUSE = 60
+"""In words: text without signs is judged piece by piece."""
 _SPACELESS_PER_WORD = 5
 """Letters and signs of a Thai, Lao, Burmese or Khmer word (our estimate)."""
 
@@ -49,9 +60,10 @@ def check_language(target: str) -> None:
         UserError: an unknown code, or one that needs the extra while it is not installed.
     """
     if target not in LANGUAGE_CODES:
+        near = _MISTAKEN.get(target.lower()) or nearest(target[:2], LANGUAGE_CODES) or "en"
         raise UserError(
-            f"the language {target!r} cannot be counted: it is no ISO 639-1 code of a known language; "
-            f"{suggestion(target, tuple(LANGUAGE_CODES))}."
+            f"the language {target!r} cannot be counted; did you mean `{near}` ({LANGUAGE_CODES[near]})? "
+            f"Known here: {', '.join(LANGUAGE_CODES)}."
         )
     if target not in ("en", "zh"):
         _detector(target)
@@ -103,7 +115,7 @@ def _clauses(text: str) -> Iterator[tuple[str, float]]:
             continue
         if kind == "latin" and len(unit) == 1 and unit.isascii():
             continue  # a variable or an option, hardly ever a word
-        if size and latin is not (kind == "latin"):
+        if size and (latin is not (kind == "latin") or size >= _LONGEST_CLAUSE):
             yield " ".join(words), size
             words, size = [], 0.0
         latin = kind == "latin"

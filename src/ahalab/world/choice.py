@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ahalab.records import Language
-from ahalab.world.domain import Problem
+from ahalab.world.domain import Problem, split_of
 from ahalab.world.facts import CLASS_OF, CLASSES, IN_OTHER
 from ahalab.world.moves import Move
 from ahalab.world.reasoning import ReasoningDomain
@@ -40,7 +40,7 @@ class Choice(ReasoningDomain):
     name = "choice"
     levels = (1, 2, 3, 4)
     verifier = "choice"
-    weight = 0.13
+    weight = 0.16
     drill_share = 0.7
     guess_move = GUESS
     summary = {  # noqa: RUF012
@@ -64,9 +64,8 @@ class Choice(ReasoningDomain):
         rng.shuffle(pairs)
         options = [pair[language == "zh"] for pair in pairs]
         letter = LETTERS[pairs.index(right)]
-        listed = " ".join(f"{LETTERS[i]}. {option}" for i, option in enumerate(options))
         templates = ODD_QUESTIONS if odd else QUESTIONS
-        question = rng.choice(templates[language]).format(c=one.name(language), o=listed)
+        question = rng.choice(templates[language]).format(c=one.name(language), o=_listed(options))
         key = f"choice:{'not ' if odd else ''}{one.en}:" + ",".join(sorted(pair[0] for pair in pairs))
         data = {"class": one.en, "odd": odd, "options": options, "result": letter}
         return Problem(self.name, "odd" if odd else "class", language, level, question, letter, key, data)
@@ -105,18 +104,29 @@ class Choice(ReasoningDomain):
         return names.sub(lambda found: IN_OTHER[found.group()], text)
 
     def drill(self, rng: random.Random) -> str:
-        """Facts: each thing and what it is, and its name in the other language."""
+        """Facts in both languages, or worked questions: the options, what each is, and the letter."""
         language: Language = rng.choice(("en", "zh"))
+        if rng.random() < 0.7:
+            return " ".join(self._worked(rng, language) for _ in range(2))
         things = rng.sample(sorted(CLASS_OF), 8)
         if rng.random() < 0.3:
             return ", ".join(f"{thing}={IN_OTHER[thing]}" for thing in things)
         things = [thing for thing in things if thing.isascii() == (language == "en")]
-        if rng.random() < 0.5:
-            return ", ".join(
-                f"{LETTERS[i % 6]} {t}={CLASS_OF[t].name(language)}" for i, t in enumerate(things)
-            )
         template = "{t} is a {c}. " if language == "en" else "{t}是{c}。"
         return "".join(template.format(t=t, c=CLASS_OF[t].name(language)) for t in things).strip()
+
+    def _worked(self, rng: random.Random, language: Language) -> str:
+        # Copying the options from afar is the hard part, so drills have them as questions do.
+        while True:
+            problem = self.problem(rng, language, rng.choice(self.levels))
+            if split_of(problem.key) == "train":
+                boxed = f"\\boxed{{{problem.answer}}}" if rng.random() < 0.15 else problem.answer
+                wanted, steps = self.said_again(problem, language), self.steps(problem, language)
+                return f"{wanted}: {_listed(problem.data['options'])}: {steps}. {boxed}."
+
+
+def _listed(options: Sequence[str]) -> str:
+    return " ".join(f"{LETTERS[i]}. {option}" for i, option in enumerate(options))
 
 
 def _alternatives(ascii_only: bool) -> re.Pattern[str]:

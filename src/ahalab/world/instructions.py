@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ahalab.records import Language
-from ahalab.world.domain import CannotRefine, Mixture, Problem, Trace, other
-from ahalab.world.facts import CLASS_OF, CLASSES
+from ahalab.world.domain import CannotRefine, Mixture, Problem, Trace, other, split_of
+from ahalab.world.facts import CLASS_OF, CLASSES, Class
 from ahalab.world.moves import Choices, Move, Said, join, wording
 
 NAMES = (
@@ -101,8 +101,8 @@ class Instructions:
     name = "instructions"
     levels = (1, 2, 3)
     verifier = "helpful"
-    weight = 0.1
-    drill_share = 0.3
+    weight = 0.13
+    drill_share = 0.8
     moves: Sequence[Move] = (UNDERSTAND, LOOK)
 
     def problem(self, rng: random.Random, language: Language, level: int) -> Problem:
@@ -172,19 +172,22 @@ class Instructions:
         return text
 
     def drill(self, rng: random.Random) -> str:
-        """Lists of things of one class."""
+        """Lists of things of one class, and sentences made of the words before them."""
         language: Language = rng.choice(("en", "zh"))
-        lists = []
-        for _ in range(3):
-            one = rng.choice(CLASSES)
-            things = [pair[language == "zh"] for pair in rng.sample(one.members, 4)]
-            mark = SEPARATORS[rng.choice(sorted(SEPARATORS))][language][1]
-            lists.append(
-                f"{one.plural}: {mark.join(things)}."
-                if language == "en"
-                else f"{one.zh}：{mark.join(things)}。"
-            )
-        return join(lists)
+        zh = language == "zh"
+        parts: list[str] = []
+        while len(parts) < 3:
+            problem = self.problem(rng, language, rng.choice(self.levels))
+            if problem.kind == "greet" or split_of(problem.key) != "train":
+                continue
+            data = problem.data
+            if problem.kind == "list":
+                one, word = _class_of(problem), SEPARATORS[data["separator"]][language][0]
+                parts.append(f"{data['n']} {one.zh if zh else one.plural} {word}: {self._body(problem, rng)}")
+            else:
+                choices = rng.choice((BODIES, BLUNT))[problem.kind]
+                parts.append(f"{data['p']}, {data['o']}: {wording(choices, language, rng, data)}")
+        return join(parts)
 
     def _thinking(self, problem: Problem, rng: random.Random) -> list[Said]:
         del rng
@@ -193,7 +196,7 @@ class Instructions:
     def _values(self, said: Said, problem: Problem, language: Language) -> dict[str, str]:
         data = problem.data
         if problem.kind == "list":
-            one = next(c for c in CLASSES if c.en == data["class"])
+            one = _class_of(problem)
             if said.move is LOOK:
                 return {"s": one.plural if language == "en" else one.zh}
             return {"e": f"{data['n']} {one.plural}" if language == "en" else f"{data['n']}种{one.zh}"}
@@ -209,7 +212,7 @@ class Instructions:
     def _body(self, problem: Problem, rng: random.Random) -> str:
         if problem.kind != "list":
             return wording(BODIES[problem.kind], problem.language, rng, problem.data)
-        one = next(c for c in CLASSES if c.en == problem.data["class"])
+        one = _class_of(problem)
         things = [pair[problem.language == "zh"] for pair in rng.sample(one.members, problem.data["n"])]
         return _listed(things, problem.data["separator"], problem.language)
 
@@ -217,7 +220,7 @@ class Instructions:
         if problem.kind != "list":
             return wording(BLUNT[problem.kind], problem.language, rng, problem.data)
         zh = problem.language == "zh"
-        one = next(c for c in CLASSES if c.en == problem.data["class"])
+        one = _class_of(problem)
         count, separator, how = problem.data["n"], problem.data["separator"], rng.randrange(4)
         things = [pair[zh] for pair in rng.sample(one.members, count)]
         if how == 0:
@@ -238,6 +241,10 @@ class Instructions:
         said.append(body)
         said += [wording(CLOSINGS, problem.language, rng, {}) for _ in range(closings)]
         return "".join(said) if problem.language == "zh" else " ".join(said)
+
+
+def _class_of(problem: Problem) -> Class:
+    return next(one for one in CLASSES if one.en == problem.data["class"])
 
 
 def _listed(things: Sequence[str], separator: str, language: Language) -> str:

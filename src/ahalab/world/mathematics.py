@@ -24,7 +24,7 @@ class Mathematics(ReasoningDomain):
     name = "math"
     levels = (1, 2, 3, 4)
     verifier = "exact"
-    weight = 0.44
+    weight = 0.42
     drill_share = 1.0
     summary = {  # noqa: RUF012
         "en": ("Working out {e} step by step gives \\boxed{{{t}}}.",),
