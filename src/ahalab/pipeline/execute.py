@@ -97,7 +97,7 @@ class _Performance:
         self, recipe: Recipe, execution: Execution, run: RunFolder, plan: Plan, environment: dict[str, Any]
     ) -> None:
         self.recipe, self.execution, self.run, self.plan = recipe, execution, run, plan
-        self.environment = environment
+        self.environment, self.resolved = environment, recipe.resolved()
         self.reports: dict[str, PreflightReport] = {}
 
     def check(self, reports: dict[str, PreflightReport], checked: dict[str, str]) -> None:
@@ -135,7 +135,7 @@ class _Performance:
                 run.event("made_again", start=plan.remake.start, stages=plan.remake.to_move)
             plan.remake.begin(run)
         if plan.recipe_changed:
-            replace_recipe(run, self.recipe.resolved())
+            replace_recipe(run, self.resolved)
             run.event("recipe_changed", stages=sorted(plan.outdated))
 
     def perform(self) -> None:
@@ -158,7 +158,7 @@ class _Performance:
     def _settle(self, stage: Stage) -> Manifest | None:
         """Decide about a stage whose inputs were not all known at the start; its manifest when it may stay."""
         run, note = self.run, self.execution.progress.note
-        found = find_recorded(run, stage, self.run.recipe())
+        found = find_recorded(run, stage, self.resolved)
         if found is None or stage.name in self.plan.begun:
             return None
         comparison = compare(stage, identify(stage, self.recipe, self.plan.hashes), found)
@@ -192,7 +192,7 @@ class _Performance:
     def _make(self, stage: Stage) -> Manifest:
         recipe, run, execution, plan = self.recipe, self.run, self.execution, self.plan
         paths = input_paths(recipe, run, stage)
-        begun = find_recorded(run, stage, run.recipe()) is not None
+        begun = find_recorded(run, stage, self.resolved) is not None
         if isinstance(stage.config, RLConfig) and stage.name not in self.reports and not begun:
             run_preflight(recipe, stage, execution, paths, run=run)
         identity = identify(stage, recipe, plan.hashes)

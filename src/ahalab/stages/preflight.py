@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -142,14 +142,22 @@ def _shown(prompts: list[Prompt], collector: Collector) -> list[Prompt]:
 
 
 def _memory(config: RLConfig, context: StageContext, prompts: list[Prompt]) -> MemoryEstimate:
-    return estimate_memory(
+    estimate = estimate_memory(
         context.inputs["from"],
         rows=min(config.max_rows, config.prompts_per_rollout * config.samples_per_prompt),
         # A character is at most a token, nearly always less: the prompt's part is an upper bound.
         sequence_tokens=max(len(prompt.question) for prompt in prompts) + config.max_new_tokens,
         tokens_per_chunk=config.tokens_per_chunk,
         logprob_chunk=config.logprob_chunk,
-        with_reference=config.kl_coefficient > 0,
+        with_reference=config.has_reference,
+    )
+    # A value model is trained beside the policy; reward models, as large as the policy they were made from, only read.
+    trained = 2 if config.algorithm == "ppo" else 1
+    judges = len(config.preference.models()) if config.preference is not None else 0
+    return replace(
+        estimate,
+        weights=(trained + judges) * estimate.weights,
+        gradients_and_optimizer=trained * estimate.gradients_and_optimizer,
     )
 
 

@@ -1,4 +1,4 @@
-"""The `rl` stage: GRPO, one rollout at a time, resumable after a kill at any moment.
+"""The `rl` stage: GRPO or PPO, one rollout at a time, resumable after a kill at any moment.
 
 prompts ─► engine ─► graders, reward models ─► advantages ─► learner, one or more steps ─► the same weights
 """
@@ -10,20 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ahalab.counter import permutation, row_key
 from ahalab.errors import Interrupted, RunStopped
-from ahalab.learning.advantages import group_advantages, has_gradient
 from ahalab.learning.learner import Learner
 from ahalab.learning.losses.grpo import GRPOLoss
-from ahalab.learning.outputs import TrainingOutput
 from ahalab.policy.load import Policy, load_policy, load_weights, save_policy
 from ahalab.rollout.engine import RolloutKey, Sampling
 from ahalab.runs.readers import read_metrics
 from ahalab.stages.collect import GradedSample
 from ahalab.stages.context import StageContext, StageResult
+from ahalab.stages.estimation import RolloutOutput, build_estimator
 from ahalab.stages.hacking_guard import HackingGuard
 from ahalab.stages.ledger import Ledger
 from ahalab.stages.preference import load_preferences
@@ -72,6 +70,8 @@ class _Trainer:
             tokens_per_chunk=config.tokens_per_chunk,
             logprob_chunk=config.logprob_chunk,
         )
+        self.estimator = build_estimator(config, context.inputs["from"])
+        # PPO's policy loss is the same clipped surrogate, with an advantage for each token.
         self.loss = GRPOLoss(config.clip_low, config.clip_high, config.kl_coefficient, config.aggregate)
         self.reference: Policy | None = None
         self.ledger = Ledger(context.folder)
@@ -126,45 +126,24 @@ class _Trainer:
             self.hacking.begin_if_due()
         number, inside = state.rollout + 1, self.feed.is_inside(state.position)
         groups = self._collect(number)
-        advantages = [
-            group_advantages(
-                [graded.reward.total for graded in group],
-                scale=config.advantage_scale,
-                ddof=config.advantage_ddof,
-                epsilon=config.advantage_epsilon,
-            )
-            for group in groups
-        ]
-        effective = [has_gradient(group) for group in advantages]
-        outputs = [
-            (graded, advantage, keep or not config.drop_zero_gradient_groups)
-            for group, values, keep in zip(groups, advantages, effective, strict=True)
-            for graded, advantage in zip(group, values, strict=True)
-        ]
+        references = self._reference_logprobs([graded for group in groups for graded in group])
+        outputs, counts = self.estimator.estimate(groups, references)
         splits = self._split(len(outputs), number)
         self.ledger.write_samples(
             number,
             (
-                graded.row(state.step + splits.index_of(place) + 1, number, advantage)
-                for place, (graded, advantage, _) in enumerate(outputs)
+                output.graded.row(state.step + splits.index_of(place) + 1, number, output.advantage)
+                for place, output in enumerate(outputs)
             ),
         )
-        references = self._reference_logprobs([graded for graded, _, _ in outputs])
         state.rollout, state.position = number, state.position + config.prompts_per_rollout
-        state.wall_timeouts += sum(graded.verdict.wall_timeout for graded, _, _ in outputs)
-        rollout_figures: dict[str, Any] = {
-            "groups": len(groups),
-            "effective_groups": sum(effective),
-            "ungraded_groups": sum(all(value is None for value in group) for group in advantages),
-            "dropped_groups": len(groups) - sum(effective) if config.drop_zero_gradient_groups else 0,
-        }
+        state.wall_timeouts += sum(output.graded.verdict.wall_timeout for output in outputs)
+        rollout_figures: dict[str, Any] = {**counts}
         if config.window is not None:
             rollout_figures["window"] = inside
         for update, members in enumerate(splits.members):
             started = time.perf_counter()
-            row = self._update(
-                [outputs[m] for m in members], [references[m] for m in members], rollout_figures
-            )
+            row = self._update([outputs[m] for m in members], rollout_figures)
             if update > 0:
                 # From the second update on the difference is the updates' doing, not the sampler's.
                 row.update(sampler_mismatch_mean=None, sampler_mismatch_max=None)
@@ -173,12 +152,12 @@ class _Trainer:
                 row.update(self.hacking.check_if_due(state.step - update - 1))
             self._log(row, seconds)
         # The window brings other prompts: what collapses is looked for among those that were there before.
-        ruled = [graded for graded, _, _ in outputs if not graded.general]
+        ruled = [output.graded for output in outputs if not output.graded.general]
         self.watch.saw(
-            effective_groups=rollout_figures["effective_groups"],
+            effective_groups=counts["effective_groups"],
             accuracy=reasoning_accuracy(ruled),
             format_rate=mean([graded.response.well_formed for graded in ruled]),
-            truncated=mean([graded.sample.finish == "length" for graded, _, _ in outputs]),
+            truncated=mean([output.graded.sample.finish == "length" for output in outputs]),
         )
         state.watch = self.watch.state
 
@@ -202,40 +181,23 @@ class _Trainer:
         size = n_outputs // updates
         return _Splits([sorted(order[u * size : (u + 1) * size]) for u in range(updates)])
 
-    def _update(
-        self,
-        outputs: Sequence[tuple[GradedSample, float | None, bool]],
-        references: Sequence[Tensor | None],
-        rollout_figures: dict[str, Any],
-    ) -> dict[str, Any]:
+    def _update(self, outputs: Sequence[RolloutOutput], rollout_figures: dict[str, Any]) -> dict[str, Any]:
         config, state = self.config, self.state
-        training = [
-            TrainingOutput(
-                graded.prompt_ids,
-                graded.sample.token_ids,
-                advantage,
-                torch.tensor(graded.sample.logprobs, dtype=torch.float32),
-                reference,
-            )
-            for (graded, advantage, kept), reference in zip(outputs, references, strict=True)
-            if advantage is not None and kept
-        ]
-        graded_lengths = [
-            len(graded.sample.token_ids) for graded, advantage, _ in outputs if advantage is not None
-        ]
+        lengths = [len(output.graded.sample.token_ids) for output in outputs if output.advantage is not None]
         step = state.step + 1
-        rate = config.learning_rate * min(1.0, step / max(1, config.warmup_steps))
+        warmth = min(1.0, step / max(1, config.warmup_steps))
+        valued = self.estimator.update(outputs, warmth)
         learned = self.learner.update(
-            training,
+            [output.trained for output in outputs if output.trained is not None],
             self.loss,
             config.temperature,
-            n_outputs=max(1, len(graded_lengths)),
-            n_tokens=max(1, sum(graded_lengths)),
-            learning_rate=rate,
+            n_outputs=max(1, len(lengths)),
+            n_tokens=max(1, sum(lengths)),
+            learning_rate=config.learning_rate * warmth,
         )
         state.step = step
-        metrics = sample_metrics([graded for graded, _, _ in outputs])
-        return {"step": step, "rollout": state.rollout, **metrics, **rollout_figures, **learned}
+        metrics = sample_metrics([output.graded for output in outputs])
+        return {"step": step, "rollout": state.rollout, **metrics, **rollout_figures, **learned, **valued}
 
     def _log(self, row: dict[str, Any], seconds_learning: float) -> None:
         times, first = self.collector.times, self.ledger.metrics_rows_of(row["rollout"]) == 0
@@ -282,7 +244,7 @@ class _Trainer:
 
     def _keep_reference(self) -> None:
         """With a KL term the reference is a second model: the policy at the last swap."""
-        if self.config.kl_coefficient == 0:
+        if not self.config.has_reference:
             return
         self.reference = load_policy(self.context.inputs["from"])
         if self.ledger.resumed_from is not None:
@@ -310,12 +272,14 @@ class _Trainer:
     def _write(self, folder: Path) -> None:
         save_policy(self.policy, folder)
         self.learner.save(folder)
+        self.estimator.save(folder)
         if self.reference is not None:
             save_policy(self.reference, folder / "reference")
 
     def _load(self, folder: Path) -> None:
         load_weights(self.policy, folder)
         self.learner.load(folder)
+        self.estimator.load(folder)
 
 
 class _Splits:

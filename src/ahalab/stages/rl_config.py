@@ -74,7 +74,7 @@ class StopRules(StrictModel):
 
 
 class RLConfig(StageConfig):
-    """Reinforcement learning with GRPO: rule rewards, the language reward, and preference rewards in a window."""
+    """Reinforcement learning with GRPO (or PPO): rule rewards, the language reward, and preference rewards in a window."""
 
     from_: str = Field("base", alias="from", description="Stage whose checkpoint is trained, or `base`.")
     preset: Literal["modern", "paper", "paper-r1-reasoning", "paper-r1-alignment"] = Field(
@@ -102,6 +102,21 @@ class RLConfig(StageConfig):
         True,
         "Accuracy counts only in a well-formed response (steadier lengths: our choice).",
         paper="not said",
+    )
+    algorithm: Literal["grpo", "ppo"] = _field(
+        "grpo", "GRPO, or PPO with a value model of the policy's size.", paper="grpo"
+    )
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = _field(
+        1.0,
+        "λ of PPO's generalised advantage estimation.",
+        note="the paper's comparison: 1.0 near GRPO, 0.95 clearly worse",
+        paper=1.0,
+    )
+    value_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = _field(
+        None, "AdamW learning rate of PPO's value model (default: learning_rate).", paper="not said"
+    )
+    kl_in_reward: Annotated[float, Field(ge=0)] = _field(
+        0.0, "β of a KL to the reference in each token's reward: PPO's way.", paper="not said"
     )
     steps: Annotated[int, Field(ge=1)] = _field(
         200, "Policy updates.", paper=10400, note="R1-Zero; R1's first RL stage not said, its second 1,700"
@@ -200,11 +215,21 @@ class RLConfig(StageConfig):
         check_alignment(
             self.preference, self.window, self.hacking, self.prompts, self.steps, self.window_steps
         )
+        if self.algorithm == "grpo":
+            only_ppo = {"gae_lambda": 1.0, "value_learning_rate": None, "kl_in_reward": 0.0}
+            strange = [name for name, default in only_ppo.items() if getattr(self, name) != default]
+            if strange:
+                raise told(f"{strange[0]} is for `algorithm: ppo` only: GRPO has no value model")
         if self.drop_zero_gradient_groups and self.kl_coefficient > 0:
             raise told(
                 "drop_zero_gradient_groups needs kl_coefficient 0: with a KL term no group's gradient is exactly zero"
             )
         return self
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether a reference model is kept."""
+        return self.kl_coefficient > 0 or self.kl_in_reward > 0
 
     @property
     def window_steps(self) -> int:

@@ -76,10 +76,13 @@ def final_answer(text: str) -> str:
 
 
 def _same(prompt: Prompt, ours: str, theirs: str) -> bool:
-    first, second = plain_number(_plain_latex(ours)), plain_number(_plain_latex(theirs))
+    # Symbolic equality needs sympy in a process that can be killed; a mere change of notation may be lost here.
+    if any(mark in ours + theirs for mark in "\\$"):
+        ours, theirs = _plain_latex(ours), _plain_latex(theirs)
+    first, second = plain_number(ours), plain_number(theirs)
     if first is not None and second is not None:
         return first == second
-    if plain_text(_plain_latex(ours)) == plain_text(_plain_latex(theirs)):
+    if plain_text(ours) == plain_text(theirs):
         return True
     if prompt.verifier == "choice":
         try:
@@ -90,9 +93,8 @@ def _same(prompt: Prompt, ours: str, theirs: str) -> bool:
 
 
 def _plain_latex(text: str) -> str:
-    # Symbolic equality needs sympy in a process that can be killed; a mere change of notation is lost here.
     unwrapped = _LATEX_WRAP.sub(r"\1", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    return _LATEX_NOISE.sub("", unwrapped) if "\\" in unwrapped or "$" in unwrapped else unwrapped
+    return _LATEX_NOISE.sub("", unwrapped)
 
 
 def _code(text: str) -> str:
