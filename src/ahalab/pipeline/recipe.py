@@ -13,7 +13,8 @@ from pydantic import Field
 
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import UserError
-from ahalab.pipeline.graph import ordered
+from ahalab.pipeline.extend import extend, resolve_likes
+from ahalab.pipeline.graph import ancestors, ordered
 from ahalab.pipeline.kinds import KINDS, StageKind, rows_needed
 from ahalab.runs.folder import PARTIAL
 from ahalab.stages.inputs import BASES, ArtifactKind, InputRef, StageConfig
@@ -125,12 +126,28 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     Raises:
         UserError: no such recipe, not YAML, an unknown key, a wrong type or range, an unknown input, a circle.
     """
+    data, where, folder = _plain(name_or_path)
+    extended, own = extend(data, where, lambda name: _plain(_beside(name, folder))[0])
+    recipe = parse_recipe(resolve_likes(extended, where), where, folder, overrides)
+    if own is None:
+        return recipe
+    # Of what it extends only what its own stages need.
+    needed = own.union(*(ancestors(recipe.stages, name) for name in own))
+    kept = {name: stage for name, stage in recipe.stages.items() if name in needed}
+    return Recipe(recipe.head, kept, recipe.folder)
+
+
+def _plain(name_or_path: str) -> tuple[Any, str, Path]:
     text, where, folder = _read(name_or_path)
     try:
-        data = yaml.load(text, Loader=_OneOfEachKey)
+        return yaml.load(text, Loader=_OneOfEachKey), where, folder
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error
-    return parse_recipe(data, where, folder, overrides)
+
+
+def _beside(name: str, folder: Path) -> str:
+    """A file named in a recipe lies relative to that recipe."""
+    return str(folder / name) if (folder / name).is_file() else name
 
 
 def parse_recipe(

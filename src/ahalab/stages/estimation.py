@@ -82,7 +82,7 @@ class _GroupEstimator:
                 outputs.append(RolloutOutput(graded, advantage, trained))
         return outputs, _figures(advantages, dropped=len(groups) - sum(effective) if drop else 0)
 
-    def update(self, outputs: Sequence[RolloutOutput], learning_rate_scale: float) -> dict[str, float]:
+    def update(self, outputs: Sequence[RolloutOutput], learning_rate_scale: float) -> dict[str, float]:  # noqa: ARG002
         return {}
 
     def save(self, folder: Path) -> None: ...

@@ -74,7 +74,7 @@ class StopRules(StrictModel):
 
 
 class RLConfig(StageConfig):
-    """Reinforcement learning with GRPO (or PPO): rule rewards, the language reward, and preference rewards in a window."""
+    """Reinforcement learning, GRPO or PPO: rule rewards, the language reward, preference rewards in a window."""
 
     from_: str = Field("base", alias="from", description="Stage whose checkpoint is trained, or `base`.")
     preset: Literal["modern", "paper", "paper-r1-reasoning", "paper-r1-alignment"] = Field(
@@ -220,7 +220,7 @@ class RLConfig(StageConfig):
             strange = [name for name, default in only_ppo.items() if getattr(self, name) != default]
             if strange:
                 raise told(f"{strange[0]} is for `algorithm: ppo` only: GRPO has no value model")
-        if self.drop_zero_gradient_groups and self.kl_coefficient > 0:
+        if self.algorithm == "grpo" and self.drop_zero_gradient_groups and self.kl_coefficient > 0:
             raise told(
                 "drop_zero_gradient_groups needs kl_coefficient 0: with a KL term no group's gradient is exactly zero"
             )

@@ -73,10 +73,13 @@ class EndpointTeacher:
         return self._counted("refined", checked)
 
     def respond(self, items: Sequence[tuple[Prompt, int]], thinking: ThinkingChoice) -> list[Outcome]:
-        """See `Teacher.respond`."""
+        """See `Teacher.respond`; mathematics is answered briefly, with the examples of `simple_math.txt`."""
         plain = {"thinking_wanted": WANTED[thinking]}
         tasks = [
-            self._task("general_response", prompt, key, {}, read_sections, plain) for prompt, key in items
+            self._task("simple_math", prompt, key, {}, read_sections)
+            if prompt.domain == "math" and thinking != "never"
+            else self._task("general_response", prompt, key, {}, read_sections, plain)
+            for prompt, key in items
         ]
         outcomes: list[Outcome] = self._asker.ask(tasks)
         checked = [one if isinstance(one, Failure) else check_response(one, thinking) for one in outcomes]
