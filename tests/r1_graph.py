@@ -35,7 +35,7 @@ def small_r1(base: str = "builtin:tiny", small_base: str = "builtin:tiny-small",
     recipe |= {"name": "r1-small", "base": base, "small_base": small_base, "threads": 1, **head}
     for name, body in recipe["stages"].items():
         ((kind, config),) = body.items()
-        if kind == "evaluate":
+        if name == "eval_base":  # the others are like it
             config = {**config, **EVALUATION}
         recipe["stages"][name] = {kind: {**config, **SMALL.get(name, {})}}
     return recipe

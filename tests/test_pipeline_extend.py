@@ -20,7 +20,8 @@ def test_an_extension_keeps_only_what_its_own_stages_need(tmp_path):
     own = write(
         tmp_path / "own.yaml",
         "name: own\nextends: r1-quickstart\nseed: 3\n"
-        "stages:\n  again:\n    rl: {like: dev2, steps: 7}\n  dev1:\n    sft: {from: base, data: [cold_start], epochs: 9}\n",
+        "stages:\n  again:\n    rl: {like: dev2, steps: 7}\n"
+        "  dev1:\n    sft: {from: base, data: [cold_start], epochs: 9}\n",
     )
     recipe = load_recipe(own)
     assert set(recipe.stages) == {"zero", "cold_start", "dev1", "again"}
@@ -31,7 +32,7 @@ def test_an_extension_keeps_only_what_its_own_stages_need(tmp_path):
     assert recipe.stages["dev1"].config.epochs == 9
 
 
-def test_a_stage_that_is_not_touched_is_the_parents_own(tmp_path):
+def test_a_stage_that_is_not_touched_is_the_parents_own():
     """So that a finished run of the parent can be used again."""
     for name in (name for name in bundled_recipes() if name.startswith("ablation-")):
         parent, child = load_recipe("r1-quickstart"), load_recipe(name)
@@ -48,6 +49,22 @@ def test_a_recipe_file_extends_one_beside_it(tmp_path):
     own = write(tmp_path / "second.yaml", "name: second\nextends: first.yaml\nstages: {b: {rl: {like: a}}}\n")
     assert load_recipe(own).stages["b"].config.steps == 3
     assert list(load_recipe(own).stages) == ["b"]
+
+
+def test_a_setting_of_one_stage_reaches_those_that_are_like_it():
+    recipe = load_recipe("r1-quickstart", {"stages.eval_base.evaluate.n": 7})
+    assert {s.config.n for s in recipe.stages.values() if s.kind.name == "evaluate"} == {7}
+    alone = load_recipe("r1-quickstart", {"stages.eval_zero.evaluate.n": 7})
+    assert alone.stages["eval_zero"].config.n == 7
+    assert alone.stages["eval_dev1"].config.n != 7
+
+
+def test_mappings_are_merged_and_lists_replaced():
+    first = {"rl": {"window": {"last": 3, "prompts": [1]}, "rewards": ["a", "b"]}}
+    data = {"stages": {"a": first, "b": {"rl": {"like": "a", "window": {"last": 9}, "rewards": ["c"]}}}}
+    assert resolve_likes(data, "x")["stages"]["b"] == {
+        "rl": {"window": {"last": 9, "prompts": [1]}, "rewards": ["c"]}
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,6 +87,6 @@ def test_what_cannot_be_is_said(tmp_path, monkeypatch, text, told):
 
 def test_plain_recipes_pass_through_unchanged():
     data = {"name": "x", "stages": {"a": {"rl": {"steps": 1}}, "b": 3}}
-    assert extend(data, "x", lambda name: None) == (data, None)
+    assert extend(data, "x", {}.get) == (data, None)
     assert resolve_likes(data, "x") == data
     assert resolve_likes("no mapping", "x") == "no mapping"

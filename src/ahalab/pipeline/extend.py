@@ -48,7 +48,9 @@ def extend(
 
 
 def resolve_likes(data: Any, where: str) -> Any:
-    """The recipe with every `{KIND: {like: STAGE, …}}` filled with that stage's settings; own keys win.
+    """The recipe with every `{KIND: {like: STAGE, …}}` filled with that stage's settings.
+
+    Own keys win; where both have a mapping (`window`, `stop`) the two are merged by the same rule.
 
     Raises:
         UserError: no such stage, a stage of another kind, or a circle.
@@ -76,4 +78,13 @@ def _resolved(name: str, stages: Mapping[str, Any], where: str, above: tuple[str
     if not isinstance(other, Mapping) or kind not in other:
         raise UserError(f"{place}: {model!r} is no {kind} stage, so its settings do not fit.")
     own = {key: value for key, value in config.items() if key != LIKE}
-    return {kind: {**(other[kind] or {}), **own}}
+    return {kind: _merged(other[kind] or {}, own)}
+
+
+def _merged(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(theirs[key], value)
+        for key, value in own.items()
+        if isinstance(value, Mapping) and isinstance(theirs.get(key), Mapping)
+    }
+    return {**theirs, **own, **both}

@@ -128,7 +128,9 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     """
     data, where, folder = _plain(name_or_path)
     extended, own = extend(data, where, lambda name: _plain(_beside(name, folder))[0])
-    recipe = parse_recipe(resolve_likes(extended, where), where, folder, overrides)
+    # Before `like` is resolved, so that a setting of one stage reaches those that are like it.
+    _override(extended, overrides, where)
+    recipe = parse_recipe(resolve_likes(extended, where), where, folder)
     if own is None:
         return recipe
     # Of what it extends only what its own stages need.
@@ -160,9 +162,7 @@ def parse_recipe(
     Raises:
         UserError: as `load_recipe`.
     """
-    if isinstance(data, dict):
-        for key, value in (overrides or {}).items():
-            _set(data, key, value, where)
+    _override(data, overrides, where)
     head = validate(RecipeHead, data, where)
     stages: dict[str, Stage] = {}
     for name, body in head.stages.items():
@@ -220,6 +220,12 @@ def _read(name_or_path: str) -> tuple[str, str, Path]:
     raise UserError(
         f"recipe {name_or_path!r}: no such file and no bundled recipe; {suggestion(name_or_path, list(known))}"
     )
+
+
+def _override(data: Any, overrides: Mapping[str, Any] | None, where: str) -> None:
+    if isinstance(data, dict):
+        for key, value in (overrides or {}).items():
+            _set(data, key, value, where)
 
 
 def _set(data: Any, key: str, value: Any, where: str) -> None:
