@@ -225,3 +225,11 @@ def test_orderings_in_words() -> None:
 def test_an_ordering_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="expected `ROW above ROW on COLUMN`"):
         parse_ordering(text)
+
+
+def test_columns_are_found_by_what_the_table_calls_them_and_slips_are_refused() -> None:
+    for said, column in (("mathematics", "math"), ("safety", "safe"), ("language", "language_consistency")):
+        assert parse_ordering(f"a above b on {said}").claims[0].column == column
+    assert parse_ordering("a above b on stem").claims[0].column == "stem", "a domain of somebody's own"
+    with pytest.raises(UserError, match="did you mean `reasoning`"):
+        parse_ordering("a above b on reasonin")

@@ -160,7 +160,7 @@ def test_data_that_change_under_a_run_are_noticed_and_nothing_is_lost(
     write_rows(data, [*GOOD[:-1], {"question": "Another one", "answer": "3"}])
     done = aha("run", recipe, "--runs", tmp_path / "runs")
     assert done.code == 2
-    assert "the prompts of zero changed since it began (source data" in done.err
+    assert f"zero.partial was begun from something else: the data in {data} changed since" in done.err
     stage = tmp_path / "runs" / "small" / "stages" / "zero.partial"
     assert [row["step"] for row in read_jsonl(stage / "metrics.jsonl")] == [1, 2, 3]
     write_rows(data, GOOD)

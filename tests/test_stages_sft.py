@@ -24,7 +24,7 @@ from ahalab.runs.hashing import file_hash
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.stages.context import SilentProgress, StageContext, StageResult
 from ahalab.stages.datasets import write_dropped, write_rows
-from ahalab.stages.sft import encode_rows, run_sft, split_held_out
+from ahalab.stages.sft import check_sft, encode_rows, run_sft, split_held_out
 from ahalab.stages.sft_config import SFTConfig
 from ahalab.text.renderer import Renderer
 from ahalab.validation import validate
@@ -362,6 +362,16 @@ def test_a_file_of_ones_own_is_learnt_from(random_base: Path, tmp_path: Path) ->
     assert (stated["rows"], Path(stated["name"]).name) == (6, "mine.jsonl")
     statistics = json.loads((tmp_path / "dev1" / "statistics.json").read_text())
     assert [row["domain"] for row in statistics] == ["math", "total"]
+
+
+def test_data_and_template_are_checked_before_anything_is_spent(random_base: Path, tmp_path: Path) -> None:
+    where = context(tmp_path / "dev1", random_base, data_folder=tmp_path)
+    check_sft(config(), where)
+    with pytest.raises(UserError, match=r"nowhere\.jsonl does not exist"):
+        check_sft(config(data=["source", {"file": "nowhere.jsonl"}]), where)
+    with pytest.raises(UserError, match="has no chat template"):
+        check_sft(config(template="chat"), where)
+    assert not list((tmp_path / "dev1").iterdir())
 
 
 def test_presets_hold_the_papers_figures() -> None:

@@ -14,15 +14,16 @@ also where the two are shown to be level; a difference that could still be 0 or 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ahalab.analysis.evaluations import Figure
-from ahalab.analysis.stage_table import StageTable, column_label, markdown_cell, points
+from ahalab.analysis.stage_table import COLUMNS, StageTable, column_label, markdown_cell, points
 from ahalab.errors import UserError
-from ahalab.validation import suggestion
+from ahalab.validation import nearest, suggestion
 
 Relation = Literal["above", "not_below", "level", "at_least"]
 Verdict = Literal["holds", "does not", "undecided", "not measured"]
@@ -215,6 +216,8 @@ _SENTENCE = re.compile(
     r"(?: within (?P<margin>0?\.\d+|0|1))?"
 )
 _LEAST = re.compile(r"(?P<row>\S+) at least (?P<margin>0?\.\d+|0|1) on (?P<column>\S+)")
+_ALSO_CALLED = {"mathematics": "math", "safety": "safe", "language": "language_consistency"}
+"""What people see in the table's first column, or say, for what the column is called."""
 _RELATIONS: dict[str, Relation] = {"above": "above", "not below": "not_below", "level with": "level"}
 
 
@@ -222,7 +225,8 @@ def parse_ordering(text: str) -> Ordering:
     """An ordering of `PAPER_ORDERINGS` by name, or one in words.
 
     "dev2 above dev1 on reasoning" · "r1 not below dev3 on code" · "r1 level with dev3 on math within 0.05" ·
-    "r1 at least 0.95 on language_consistency". Without `within` the margin is `MARGIN`.
+    "r1 at least 0.95 on language_consistency". Without `within` the margin is `MARGIN`. A column is one of `COLUMNS` or
+    a domain's name.
 
     Raises:
         UserError: neither.
@@ -231,17 +235,27 @@ def parse_ordering(text: str) -> Ordering:
         return PAPER_ORDERINGS[text]
     words = " ".join(text.split())
     if match := _LEAST.fullmatch(words):
-        claim = Claim("at_least", match["row"], match["column"], margin=float(match["margin"]))
+        claim = Claim("at_least", match["row"], _column(match["column"]), margin=float(match["margin"]))
     elif match := _SENTENCE.fullmatch(words):
         margin = MARGIN if match["margin"] is None else float(match["margin"])
         relation = _RELATIONS[match["relation"]]
-        claim = Claim(relation, match["row"], match["column"], match["than"], margin)
+        claim = Claim(relation, match["row"], _column(match["column"]), match["than"], margin)
     else:
         raise UserError(
             f"ordering {text!r}: expected `ROW above ROW on COLUMN`, `… not below …`, `… level with …`, `ROW at least "
             f"0.95 on COLUMN`, or a name of the paper's; {suggestion(text, list(PAPER_ORDERINGS))}"
         )
     return Ordering(words, words, "not the paper's", (claim,))
+
+
+def _column(name: str) -> str:
+    """The column that is meant. Any name may be a domain's; one that nearly is a known column is taken for a slip."""
+    found = _ALSO_CALLED.get(name, name)
+    near = nearest(found, COLUMNS)
+    alike = near is not None and difflib.SequenceMatcher(None, found.lower(), near.lower()).ratio() >= 0.75
+    if found not in COLUMNS and alike:
+        raise UserError(f"ordering on {name!r}: {suggestion(name, list(COLUMNS))}")
+    return found
 
 
 def judge(table: StageTable, orderings: Sequence[Ordering]) -> list[Outcome]:
