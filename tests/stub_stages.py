@@ -79,6 +79,7 @@ class Graph:
             (context.folder / "begun.txt").write_text("half")
             if self.stop_at == context.name:
                 context.progress.advance(1, {"lines": 1})
+                context.progress.end()
                 raise Interrupted(f"{context.name}: stopped.")
             text = "+".join([*read, config.text.lower()])
             folder = context.folder / FOLDERS[makes]

@@ -8,6 +8,7 @@ import pytest
 
 from ahalab.analysis.evaluations import Figure
 from ahalab.analysis.orderings import (
+    FEWEST,
     MARGIN,
     PAPER_ORDERINGS,
     Claim,
@@ -233,3 +234,11 @@ def test_columns_are_found_by_what_the_table_calls_them_and_slips_are_refused() 
     assert parse_ordering("a above b on stem").claims[0].column == "stem", "a domain of somebody's own"
     with pytest.raises(UserError, match="did you mean `reasoning`"):
         parse_ordering("a above b on reasonin")
+
+
+def test_few_prompts_decide_nothing_however_short_their_interval() -> None:
+    claim = Claim("above", "a", "reasoning", "b")
+    assert decide(claim, Figure(0.5, 0.5, 0.5, FEWEST, 2)) == "holds"
+    assert decide(claim, Figure(0.5, 0.5, 0.5, FEWEST - 1, 2)) == "undecided"
+    few = StageTable([], {}, {("zero", "dev1", "reasoning"): Figure(0.5, 0.5, 0.5, 4, 2)})
+    assert outcome("dev1_below_zero", few).why.endswith("(only 4 prompts)")

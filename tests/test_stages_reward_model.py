@@ -306,13 +306,19 @@ def test_exactly_one_kind_must_be_given() -> None:
 
 def test_the_paper_preset_is_the_paper_s() -> None:
     config = config_of("pairwise", preset="paper", epochs=1, batch_size=256, learning_rate=6e-6)
-    assert (config.max_tokens, config.final_share) == (8192, 1.0)
+    assert (config.max_tokens, config.floor) == (8192, 6e-6)
     from ahalab.stages.reward_model import PRESETS, RewardModelConfig
 
     for name, value in PRESETS["paper"].items():
         extra = RewardModelConfig.model_fields[name].json_schema_extra
         assert isinstance(extra, dict)
         assert extra["paper"] in (value, "not said"), name
+
+
+def test_a_rate_that_would_rise_is_refused() -> None:
+    assert config_of("pairwise", learning_rate=1e-3).floor == pytest.approx(1e-4)
+    with pytest.raises(UserError, match=r"final_learning_rate \(0.01\) is above"):
+        config_of("pairwise", learning_rate=1e-3, final_learning_rate=1e-2)
 
 
 def test_its_inputs_are_named_to_the_pipeline() -> None:

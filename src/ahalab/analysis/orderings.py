@@ -8,7 +8,7 @@ two values alone. With the margin m of the claim:
     level       d = row − other     holds: −m < low, high < m does not: low > m or high < −m
     at_least    value of the row    holds: low ≥ threshold    does not: high < threshold
 
-and undecided otherwise: more prompts (or seeds) would tell. So `above` does not hold where the row is below, and
+and undecided otherwise, and always over fewer than 30 prompts: more prompts (or seeds) would tell. So `above` does not hold where the row is below, and
 also where the two are shown to be level; a difference that could still be 0 or could still be of size is undecided.
 """
 
@@ -30,6 +30,9 @@ Verdict = Literal["holds", "does not", "undecided", "not measured"]
 
 MARGIN = 0.03
 """Differences below 3 points are of no size (our choice: about the largest half-width of 1,000 prompts)."""
+FEWEST = 30
+"""Prompts below which nothing is decided (our choice): a bootstrap of few prompts, or of prompts that all came out the
+same, gives an interval that is far too short."""
 MOST_TOLD = 2
 """Comparisons of one claim that are told in full where it holds."""
 LANGUAGE_THRESHOLD = 0.95
@@ -75,7 +78,10 @@ class Decided:
         """As "dev2 − dev1, reasoning (all): +4.1 [+1.0, +7.2]"."""
         claim = self.claim
         what = claim.row if claim.than is None else f"{claim.row} − {claim.than}"
-        return f"{what}, {column_label(claim.column)}: {points(self.figure, signed=claim.than is not None)}"
+        few = f" (only {self.figure.n} prompts)" if self.figure and _is_few(self.figure) else ""
+        return (
+            f"{what}, {column_label(claim.column)}: {points(self.figure, signed=claim.than is not None)}{few}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +273,8 @@ def decide(claim: Claim, figure: Figure | None) -> Verdict:
     """The verdict of one comparison from the interval of its figure (see the module's text)."""
     if figure is None or figure.low is None or figure.high is None:
         return "not measured"
+    if _is_few(figure):
+        return "undecided"
     low, high, margin = figure.low, figure.high, claim.margin
     match claim.relation:
         case "above":
@@ -278,6 +286,10 @@ def decide(claim: Claim, figure: Figure | None) -> Verdict:
         case "at_least":
             holds, fails = low >= margin, high < margin
     return "holds" if holds else "does not" if fails else "undecided"
+
+
+def _is_few(figure: Figure) -> bool:
+    return figure.n is not None and figure.n < FEWEST
 
 
 def _judge(table: StageTable, ordering: Ordering) -> Outcome:

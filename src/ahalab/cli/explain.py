@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.tree import Tree
 
 from ahalab.cli.console import output
 from ahalab.cli.run import SetOption, parse_sets
+
+if TYPE_CHECKING:
+    from ahalab.pipeline.recipe import Recipe
 
 LEAST_WIDTH = 100
 """Columns of a terminal from which the meanings are shown too."""
@@ -25,14 +28,7 @@ def explain(
     from ahalab.pipeline.recipe import load_recipe
 
     loaded = load_recipe(recipe, parse_sets(set_))
-    threads = loaded.head.threads or "probed"
-    tree = Tree(
-        f"[bold]{escape(loaded.name)}[/]  base {escape(loaded.head.base)}, seed {loaded.head.seed}, threads {threads}"
-    )
-    for stage in loaded.stages.values():
-        reads = ", ".join(stage.inputs.values()) or "nothing"
-        tree.add(f"[bold]{escape(stage.name)}[/]  {stage.kind.name}, reads {escape(reads)}")
-    output.print(tree, highlight=False)
+    output.print(draw(loaded), highlight=False)
     for stage in loaded.stages.values():
         table = Table(title=f"{escape(stage.name)} ({stage.kind.name})", title_justify="left")
         table.add_column("key", no_wrap=True)
@@ -52,3 +48,29 @@ def explain(
                 *([escape(line.meaning)] if explained else []),
             )
         output.print(table)
+
+
+def draw(recipe: Recipe) -> Tree:
+    """The graph as a tree: a stage below the model it starts from, or the one thing it reads."""
+    from ahalab.pipeline.graph import children, other_inputs
+
+    threads = recipe.head.threads or "probed"
+    tree = Tree(
+        f"[bold]{escape(recipe.name)}[/]  base {escape(recipe.head.base)}, seed {recipe.head.seed}, threads {threads}"
+    )
+    below = children(recipe.stages)
+
+    def add(parent: Tree, name: str) -> None:
+        if name in recipe.stages:
+            stage = recipe.stages[name]
+            others = ", ".join(other_inputs(stage))
+            also = f", {'also ' if len(stage.inputs) > len(other_inputs(stage)) else ''}reads {others}"
+            node = parent.add(f"[bold]{escape(name)}[/]  {stage.kind.name}{escape(also) if others else ''}")
+        else:
+            node = parent.add(f"{name}: {escape(recipe.base_of(name))}")
+        for child in below.get(name, []):
+            add(node, child)
+
+    for name in below[None]:
+        add(tree, name)
+    return tree

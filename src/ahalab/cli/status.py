@@ -107,8 +107,8 @@ def _line(found: RunStatus, stage: StageStatus, recipe: Recipe) -> str:
     others = other_inputs(recipe.stages[stage.name])
     if others:
         parts.append(f"[dim]also reads {escape(', '.join(others))}[/]")
-    if stage.note and stage.state not in ("reused",):
-        parts.append(f"[yellow]{escape(stage.note)}[/]")
+    for text in [*([stage.note] if stage.note and stage.state != "reused" else []), *stage.warnings]:
+        parts.append(f"[yellow]{escape(text)}[/]")
     return "  ".join(parts)
 
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ahalab.pipeline.recipe import Stage
-from ahalab.stages.rl_config import RLConfig
 
 SILENT = "not said"
 """What a field states as the paper's value where the paper has the thing but does not print it."""
@@ -33,10 +32,11 @@ class Explained:
 def explain_stage(stage: Stage) -> list[Explained]:
     """All fields of the stage's config, in the order of its model, and what its batch settings come to."""
     lines = list(_explain_model(stage.config, ""))
-    if isinstance(stage.config, RLConfig):
+    batch_figures = getattr(stage.config, "batch_figures", None)
+    if callable(batch_figures):
         lines += [
-            Explained(f"= {name}", f"{value:,}", "", None, "")
-            for name, value in stage.config.batch_figures().items()
+            Explained(f"= {name}", f"{value:,}" if isinstance(value, int) else _shown(value), "", None, "")
+            for name, value in batch_figures().items()
         ]
     return lines
 
@@ -46,6 +46,9 @@ def _explain_model(config: BaseModel, above: str) -> Iterator[Explained]:
         key, value = f"{above}{field.alias or name}", getattr(config, name)
         if isinstance(value, BaseModel):
             yield from _explain_model(value, f"{key}.")
+        elif isinstance(value, dict) and any(isinstance(one, BaseModel) for one in value.values()):
+            for inner, one in value.items():
+                yield from _explain_model(one, f"{key}.{inner}.")
         else:
             yield _explain(key, field, _plain(value))
 

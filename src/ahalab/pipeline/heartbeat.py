@@ -15,6 +15,8 @@ PROGRESS_NAME = "progress.json"
 
 EVERY_SECONDS = 1.0
 
+Figures = Mapping[str, float | int | str | None]
+
 
 class RecordedProgress:
     """Passes everything on to the progress that is shown, and writes it down at most once a second."""
@@ -22,17 +24,21 @@ class RecordedProgress:
     def __init__(self, shown: Progress, folder: Path) -> None:
         self._shown, self._path = shown, folder / PROGRESS_NAME
         self._total, self._unit, self._written = 0, "", 0.0
+        self._newest: tuple[int, Figures] | None = None
 
     def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
         """See `ahalab.stages.context.Progress`."""
         self._total, self._unit = total, unit
+        self._newest = (done, {})
         self._write(done, {})
         self._shown.begin(stage, total, unit, done)
 
-    def advance(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+    def advance(self, done: int, figures: Figures) -> None:
         """See `ahalab.stages.context.Progress`."""
-        if done >= self._total or time.monotonic() - self._written >= EVERY_SECONDS:
-            self._write(done, figures)
+        # A stage may count prompts between the rows that have figures: those stay.
+        self._newest = (done, figures or (self._newest[1] if self._newest else {}))
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self._write(*self._newest)
         self._shown.advance(done, figures)
 
     def note(self, text: str) -> None:
@@ -41,13 +47,15 @@ class RecordedProgress:
 
     def end(self) -> None:
         """See `ahalab.stages.context.Progress`."""
+        if self._newest is not None:
+            self._write(*self._newest)
         self._shown.end()
 
     def remove(self) -> None:
         """The stage is finished: its manifest says the rest."""
         self._path.unlink(missing_ok=True)
 
-    def _write(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
+    def _write(self, done: int, figures: Figures) -> None:
         self._written = time.monotonic()
         row = {"done": done, "total": self._total, "unit": self._unit, "figures": dict(figures)}
         temporary = self._path.with_name(f".tmp-{PROGRESS_NAME}")

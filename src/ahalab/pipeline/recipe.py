@@ -26,6 +26,7 @@ RESERVED = {
     "base": "is the name of the recipe's base model",
     "small_base": "is the name of the recipe's small base",
     "teacher": "stands for a teacher where a stage says `from`",
+    "rules": "stands for the tiny world's rules where a stage says `from`",
 }
 """Names that no stage may have."""
 

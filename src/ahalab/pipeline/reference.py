@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ahalab.endpoints.config import EndpointConfig
 from ahalab.pipeline.kinds import KINDS
 from ahalab.pipeline.recipe import RecipeHead
 from ahalab.prompts.config import KINDS as PROMPT_KINDS
 from ahalab.prompts.config import Weighted
 from ahalab.prompts.mapping import ColumnMapping
-from ahalab.stages.rl_config import PRESETS, RLConfig
+from ahalab.stages.data_entries import FileData, ForeignData, HubData
 from ahalab.validation import validate
 
 HEAD = """\
@@ -60,6 +61,17 @@ PROMPTS_INTRO = """\
 `prompts` is a list of entries. The key `world`, `reasoning_gym`, `file` or `hub` says what an entry is.
 Several entries are mixed by `weight`, in an order that depends on the seed and the position only."""
 
+DATA_INTRO = """\
+`data` of `sft` and `reward_model` stages is a list of entries: the name of a stage that leaves a data set, or a mapping
+with `file` or `hub`. Each kind of row is described in [SFT](sft.md) and [reward models](reward-models.md)."""
+
+LEAST: dict[str, dict[str, Any]] = {
+    "rl": {"prompts": [{"world": "math"}]},
+    "sft": {"data": ["a"]},
+    "reward_model": {"pairwise": {"data": ["a"]}},
+}
+"""What a stage of a kind that has presets must be given besides."""
+
 WORDS: dict[Any, str] = {
     int: "whole number",
     float: "number",
@@ -76,6 +88,13 @@ def reference() -> str:
     for name, kind in KINDS.items():
         parts += [f"## Stage `{name}`\n", f"{inspect.getdoc(kind.config)}\n"]
         parts.append(_table(kind.config, _columns(kind.config)))
+    parts += ["## Endpoints\n", f"{inspect.getdoc(EndpointConfig)}\n"]
+    parts.append(_table(EndpointConfig, {"default": _defaults(EndpointConfig)}))
+    parts += ["## Data entries\n", DATA_INTRO + "\n"]
+    parts.append(_table(FileData, {"default": _defaults(FileData)}, only=_own(FileData)))
+    parts.append(_table(HubData, {"default": _defaults(HubData)}, only=_own(HubData)))
+    parts += ["### Keys of both\n"]
+    parts.append(_table(ForeignData, {"default": _defaults(ForeignData)}))
     parts += ["## Prompt entries\n", PROMPTS_INTRO + "\n", "### Every entry\n"]
     parts.append(_table(Weighted, {"default": _defaults(Weighted)}))
     for key, model in PROMPT_KINDS.items():
@@ -97,32 +116,35 @@ def _and_columns(model: type[BaseModel]) -> str:
 
 def _own(model: type[BaseModel]) -> set[str]:
     """The fields that have no table of their own."""
-    elsewhere = [base for base in (Weighted, ColumnMapping) if issubclass(model, base)]
+    elsewhere = [base for base in (Weighted, ColumnMapping, ForeignData) if issubclass(model, base)]
     return set(model.model_fields).difference(*(base.model_fields for base in elsewhere))
 
 
 def _columns(model: type[BaseModel]) -> dict[str, Mapping[str, Any]]:
     """Heading of a column of defaults → value by dotted key; one column a preset where the kind has presets."""
-    if model is not RLConfig:
+    if "preset" not in model.model_fields:
         return {"default": _defaults(model)}
-    return {f"`{preset}`": _preset(preset) for preset in PRESETS}
+    presets = get_args(model.model_fields["preset"].annotation)
+    return {f"`{preset}`": {**_defaults(model), **_preset(model, preset)} for preset in presets}
 
 
-def _preset(name: str) -> dict[str, Any]:
-    """Every value of an `rl` stage of which only the preset is given."""
-    given = {"preset": name, "prompts": [{"world": "math"}]}
-    config = validate(RLConfig, given, f"preset {name}")
-    return {key: value for key, value in _values(config) if key != "prompts"}
+def _preset(model: type[BaseModel], name: str) -> dict[str, Any]:
+    """Every value of a stage of which only the preset is given."""
+    given = next(one for kind, one in LEAST.items() if KINDS[kind].config is model)
+    config = validate(model, {"preset": name, **given}, f"preset {name}")
+    return {key: value for key, value in _values(config) if key.partition(".")[0] not in given}
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if field.is_required():
-            continue
-        value = field.get_default(call_default_factory=True)
-        found.update(_values(value, f"{field.alias or name}.") if isinstance(value, BaseModel) else ())
-        found[field.alias or name] = value
+        inner, key = _model_in(field.annotation), field.alias or name
+        if inner is not None:
+            found.update({f"{key}.{one}": value for one, value in _defaults(inner).items()})
+        if not field.is_required():
+            value = field.get_default(call_default_factory=True)
+            found.update(_values(value, f"{key}.") if isinstance(value, BaseModel) else ())
+            found[key] = value
     return found
 
 
@@ -133,6 +155,16 @@ def _values(model: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
             yield from _values(value, f"{key}.")
         else:
             yield key, value
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, or may hold."""
+    if get_origin(annotation) is Annotated:
+        return _model_in(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        members = [one for one in get_args(annotation) if one is not NoneType]
+        return _model_in(members[0]) if len(members) == 1 else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _table(
@@ -153,11 +185,11 @@ def _table(
 def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """(dotted key, field) of every field; a model inside is opened, a list of models is not."""
     for name, field in model.model_fields.items():
-        key, inner = f"{above}{field.alias or name}", field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _fields(inner, f"{key}.")
-        else:
+        key, inner = f"{above}{field.alias or name}", _model_in(field.annotation)
+        if inner is None or inner is not field.annotation:
             yield key, field
+        if inner is not None:
+            yield from _fields(inner, f"{key}.")
 
 
 def _line(cells: Sequence[str]) -> str:

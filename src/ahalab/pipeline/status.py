@@ -14,7 +14,7 @@ from ahalab.pipeline.identity import artifact_hash, compare, identify, recorded
 from ahalab.pipeline.recipe import Recipe, Stage, parse_recipe
 from ahalab.pipeline.remake import REMAKE_NAME
 from ahalab.runs.atomic import read_json
-from ahalab.runs.clock import BEGINNINGS, StageClock
+from ahalab.runs.clock import BEGINNINGS, ENDINGS, LEFT, StageClock
 from ahalab.runs.folder import RunFolder
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.runs.lock import is_held
@@ -25,9 +25,8 @@ same."""
 
 MACHINE_FILE = "machine.json"
 
-ENDINGS = ("stage_finished", "stage_ended_early")
-LEFT = ("stage_reused", "stage_set_aside")
-"""Events of a stage in which nothing of it was at work."""
+WARNINGS = ("warning", "reward_hacking")
+"""Events of a stage at work that a person should hear of."""
 
 
 @dataclass(slots=True)
@@ -50,6 +49,8 @@ class StageStatus:
     """Core-hours or GPU-hours."""
     note: str | None = None
     """Where it was taken from, or why it ended early."""
+    warnings: list[str] = field(default_factory=list)
+    """What its result or its course so far warns of."""
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ def as_json(status: RunStatus) -> dict[str, Any]:
             "cost": one.cost,
             **({"price": one.cost * (status.price or 0)} if priced else {}),
             "note": one.note,
+            "warnings": one.warnings,
         }
         for one in status.stages
     ]
@@ -160,6 +162,7 @@ class _History:
         self.reused: dict[str, str] = {}
         self.ended: dict[str, str] = {}
         """Stage → why it ended early, if it has not gone on since."""
+        self.warnings: dict[str, list[str]] = {}
         self._clock = StageClock()
         for event in read_jsonl(run.events_path) if run.events_path.exists() else ():
             stage, kind = event.get("stage"), str(event.get("kind"))
@@ -175,29 +178,22 @@ class _History:
         return self._clock.totals().get(stage, 0.0)
 
     def _saw(self, stage: str, kind: str, event: Mapping[str, Any]) -> None:
-        if kind in LEFT:
-            self._clock.close(stage)
+        self._clock.saw(event)
+        if kind in (*BEGINNINGS, *LEFT):
             self.reused.pop(stage, None)
             self.ended.pop(stage, None)
-            if kind == "stage_reused":
-                self.reused[stage] = str(event.get("source"))
-            return
-        last_sign = event.get("last_sign")
-        self._clock.saw(
-            stage,
-            kind,
-            datetime.fromisoformat(str(event["time"])),
-            datetime.fromisoformat(last_sign) if isinstance(last_sign, str) else None,
-        )
+        if kind in ("stage_started", *LEFT):
+            self.warnings.pop(stage, None)
+        if kind in WARNINGS:
+            self.warnings.setdefault(stage, []).append(str(event.get("reason") or event.get("text")))
         if kind in BEGINNINGS:
             self.current = stage
-            self.ended.pop(stage, None)
-            self.reused.pop(stage, None)
-        elif kind in ENDINGS:
-            self._clock.close(stage)
-            self.current = None if self.current == stage else self.current
-            if kind == "stage_ended_early":
-                self.ended[stage] = str(event.get("reason"))
+        elif kind in ENDINGS and self.current == stage:
+            self.current = None
+        if kind == "stage_reused":
+            self.reused[stage] = str(event.get("source"))
+        elif kind == "stage_ended_early":
+            self.ended[stage] = str(event.get("reason"))
 
 
 def _look_at(
@@ -214,6 +210,7 @@ def _look_at(
         status.figures = {
             name: manifest.figures[name] for name in stage.kind.shown if name in manifest.figures
         }
+        status.warnings = _warnings(manifest.figures)
         comparison = compare(stage, identify(stage, recipe, hashes, with_data=False), recorded(manifest))
         made_again = any(source in recipe.stages and source not in hashes for source in stage.inputs.values())
         if comparison.recipe or comparison.inputs or made_again:
@@ -229,6 +226,7 @@ def _look_at(
     running = at_work and history.current == stage.name
     status.state = "running" if running else "interrupted"
     status.note = None if running else history.ended.get(stage.name)
+    status.warnings = history.warnings.get(stage.name, [])
     progress = folder / PROGRESS_NAME
     try:
         seen = datetime.fromtimestamp(progress.stat().st_mtime, UTC)
@@ -239,3 +237,10 @@ def _look_at(
     status.figures = {name: row["figures"][name] for name in stage.kind.shown if name in row["figures"]}
     history.alive(stage.name, datetime.now(UTC) if running else seen)
     return status
+
+
+def _warnings(figures: Mapping[str, Any]) -> list[str]:
+    """Those of a finished stage, from its figures: events may be another run's."""
+    hacking = figures.get("reward_hacking", {})
+    found = [f"reward hacking, seen at step {hacking['step']}"] if hacking.get("hacked") else []
+    return [*found, *(str(one) for one in figures.get("warnings", []))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ahalab.analysis.samples import SampleScan, ShownSample, find_pair, scan_sam
 from ahalab.analysis.stage_table import TABLE_NAME, StageTable, read_stage_table
 from ahalab.errors import AhaError, UserError
 from ahalab.runs.atomic import read_json
+from ahalab.runs.clock import BEGINNINGS, LEFT, StageClock
 from ahalab.runs.folder import PARTIAL, RunFolder
 from ahalab.runs.hashing import canonical_json
 from ahalab.runs.jsonl import read_jsonl
@@ -25,8 +25,6 @@ BASE = "base"
 SMALL_BASE = "small_base"
 """The recipe's name for the weights of its student."""
 READ_APART = ("evaluate", "table")
-BEGINNINGS = ("stage_started", "stage_continued")
-"""Kinds of event that open an attempt at a stage."""
 MACHINE_NAME = "machine.json"
 SIDE_BY_SIDE = 4
 """Evaluations in one table or drawing at most: the stage table is for more (our choice)."""
@@ -310,39 +308,11 @@ def _read_events(run_folder: Path, summary: Summary) -> tuple[dict[str, float], 
             stage, kind = event.get("stage"), str(event.get("kind"))
             if not isinstance(stage, str):
                 continue
-            seconds.saw(stage, kind, datetime.fromisoformat(str(event.get("time"))))
+            seconds.saw(event)
             if kind == "stage_ended_early":
                 ended[stage] = str(event.get("reason"))
-            elif kind in BEGINNINGS:
+            elif kind in (*BEGINNINGS, *LEFT):
                 ended.pop(stage, None)
     except _READ_ERRORS as error:
         summary.notices.append(f"Events were read only in part. {error}")
     return seconds.totals(), ended
-
-
-class StageClock:
-    """Wall time of stages over all their attempts: each from its beginning to its last event before the next one.
-
-    What a killed attempt did after its last event is not known and not counted.
-    """
-
-    def __init__(self) -> None:
-        self._closed: dict[str, float] = {}
-        self._open: dict[str, tuple[datetime, datetime]] = {}
-
-    def saw(self, stage: str, kind: str, time: datetime) -> None:
-        """Take note of one event of a stage."""
-        if kind in BEGINNINGS:
-            self._closed[stage] = self._closed.get(stage, 0.0) + self._of_open(stage)
-            self._open[stage] = (time, time)
-        elif stage in self._open:
-            self._open[stage] = (self._open[stage][0], time)
-
-    def totals(self) -> dict[str, float]:
-        """Seconds by stage, where anything is known."""
-        sums = {stage: self._closed.get(stage, 0.0) + self._of_open(stage) for stage in self._open}
-        return {stage: seconds for stage, seconds in sums.items() if seconds > 0}
-
-    def _of_open(self, stage: str) -> float:
-        start, end = self._open.get(stage, (datetime.min, datetime.min))
-        return (end - start).total_seconds()

@@ -1,4 +1,4 @@
-"""The language-consistency reward of R1's reinforcement learning (paper §2.3.2 and appendix B.6)."""
+"""The language-consistency reward of R1's reinforcement learning (first RL stage; ablation in appendix B.6)."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 1,
         "batch_size": 256,
         "learning_rate": 6e-6,
-        "final_share": 1.0,
+        "final_learning_rate": 6e-6,
         "warmup_steps": 0,
         "max_tokens": 8192,
     },
@@ -88,13 +88,13 @@ class RewardModelConfig(StageConfig):
     epochs: Annotated[int, Field(ge=1)] = _field(2, "Passes over the training rows.", paper=1)
     batch_size: Annotated[int, Field(ge=1)] = _field(32, "Pairs or responses in one update.", paper=256)
     learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
-        2e-4, "Peak learning rate of AdamW.", paper=6e-6
+        5e-4, "Peak learning rate of AdamW.", paper=6e-6
     )
-    final_share: Annotated[float, Field(ge=0, le=1)] = _field(
-        0.1,
-        "Share of the peak at the end of a cosine; 1 keeps the rate constant.",
-        paper="not said",
-        note="the paper preset keeps it constant",
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = _field(
+        None,
+        "Where its cosine ends (default: a tenth of learning_rate).",
+        paper=6e-6,
+        note="no schedule is given: our reading is a constant rate",
     )
     warmup_steps: Annotated[int, Field(ge=0)] = _field(5, "Linear warm-up.", paper="not said")
     weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
@@ -123,13 +123,22 @@ class RewardModelConfig(StageConfig):
         return {**PRESETS.get(preset if isinstance(preset, str) else "", {}), **data}
 
     @model_validator(mode="after")
-    def _one_kind(self) -> RewardModelConfig:
+    def _check_together(self) -> RewardModelConfig:
         if (self.pairwise is None) == (self.pointwise is None):
             raise told(
                 "give exactly one of `pairwise` (preference pairs: helpfulness) and `pointwise` (safe/unsafe labels: "
                 "safety), each with its `data`"
             )
+        if self.floor > self.learning_rate:
+            raise told(
+                f"final_learning_rate ({self.floor:g}) is above learning_rate ({self.learning_rate:g}): the cosine falls"
+            )
         return self
+
+    @property
+    def floor(self) -> float:
+        """Where the cosine ends."""
+        return self.learning_rate / 10 if self.final_learning_rate is None else self.final_learning_rate
 
     @property
     def kind(self) -> RewardKind:
@@ -175,13 +184,8 @@ def run_reward_model(config: RewardModelConfig, context: StageContext) -> StageR
     trainer = _Trainer(config, scalar)
 
     def update(step: int) -> dict[str, float]:
-        rate = cosine_rate(
-            step,
-            len(batches),
-            config.learning_rate,
-            config.learning_rate * config.final_share,
-            min(config.warmup_steps, len(batches) - 1),
-        )
+        warmup = min(config.warmup_steps, len(batches) - 1)
+        rate = cosine_rate(step, len(batches), config.learning_rate, config.floor, warmup)
         return trainer.update([train[row] for row in batches[step]], rate)
 
     ledger = Ledger(context.folder)

@@ -71,20 +71,25 @@ class ModelSampler:
         return read_shard(self.folder, number, self._prefix)
 
     def complete(self, texts: Sequence[str], keys: Sequence[int]) -> list[str]:
-        """Completions of raw texts, one a key: what `teacher: self` asks of the model."""
+        """Completions of raw texts, one a key: what `teacher: self` asks of the model. "" (the teacher's failure to
+        count) for a text that leaves no room for an answer in a model with a fixed number of positions."""
         collector = self._loaded()
+        room = collector.policy.decoder.max_positions
         # Named by key and text, not by place: a request's random numbers do not depend on the batch it is in.
         names = [f"{make_key(key, text):016x}" for text, key in zip(texts, keys, strict=True)]
         prompts = {
             name: PromptTokens(name, tuple(collector.renderer.completion_ids(text)))
             for name, text in zip(names, texts, strict=True)
         }
+        asked = [
+            prompt
+            for prompt in prompts.values()
+            if room is None or len(prompt.token_ids) + self._config.max_new_tokens <= room
+        ]
         key = RolloutKey(self._context.seed, f"{self._stage()}/self", 0)
-        found = {
-            sample.prompt_id: collector.renderer.decode(sample.token_ids)
-            for sample in collector.engine.generate(list(prompts.values()), 1, self._sampling(collector), key)
-        }
-        return [found[name] for name in names]
+        samples = collector.engine.generate(asked, 1, self._sampling(collector), key)
+        found = {sample.prompt_id: collector.renderer.decode(sample.token_ids) for sample in samples}
+        return [found.get(name, "") for name in names]
 
     def forget(self) -> None:
         """Let go of the model, so that the next one has room."""

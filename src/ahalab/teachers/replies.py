@@ -119,7 +119,9 @@ def _objects(text: str) -> list[Mapping[str, Any]]:
         try:
             value, position = decoder.raw_decode(repaired, opening.start())
             objects.append(value)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            break  # each of its inner objects would be as slow to give up
+        except ValueError:
             position = opening.start() + 1
     return objects
 

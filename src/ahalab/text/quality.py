@@ -1,7 +1,7 @@
 """Is a text fit to learn from: loops, unreadable characters, long paragraphs, code, and n-grams to find twins.
 
-The paper drops samples by "repetition detection", "readable format", "long paragraphs" and "code blocks" (§2.3.2,
-§2.3.3 of its supplement) and gives no threshold. All of them here are our choice, held on hand-made examples.
+The paper drops samples by "repetition detection", "readable format", "long paragraphs" and "code blocks" (B.3.2,
+B.3.3) and gives no threshold. All of them here are our choice, held on hand-made examples.
 Everything is linear in the length of the text: model output is hostile.
 """
 
