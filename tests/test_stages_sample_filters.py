@@ -126,6 +126,14 @@ def test_short_thinkings_are_compared_as_a_whole_with_question_and_answer() -> N
     assert seen.twin_of("d", "hello", "", "Hello!") is None
     assert seen.twin_of("e", "hi", "", "Hello!") is None
     assert seen.twin_of("f", "hello", "", "hello!") == "d"
+    assert (
+        seen.twin_of("g", "说4种水果", "我明白，需要的是4种水果。我在水果里找。", "梨；苹果；樱桃；桃。")
+        is None
+    )
+    assert (
+        seen.twin_of("h", "列4种水果", "我明白，需要的是4种水果。我在水果里找。", "杏，李，梨，葡萄。")
+        is None
+    )
 
 
 def test_the_share_of_common_grams_is_exact_for_short_texts() -> None:

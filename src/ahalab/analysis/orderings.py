@@ -8,8 +8,9 @@ two values alone. With the margin m of the claim:
     level       d = row − other     holds: −m < low, high < m does not: low > m or high < −m
     at_least    value of the row    holds: low ≥ threshold    does not: high < threshold
 
-and undecided otherwise, and always over fewer than 30 prompts: more prompts (or seeds) would tell. So `above` does not hold where the row is below, and
-also where the two are shown to be level; a difference that could still be 0 or could still be of size is undecided.
+and undecided otherwise, and always over fewer than 30 prompts: more prompts (or seeds) would tell. So `above` does not
+hold where the row is below, and also where the two are shown to be level; a difference that could still be 0 or could
+still be of size is undecided.
 """
 
 from __future__ import annotations

@@ -145,10 +145,11 @@ class _Performance:
             note(f"{len(plan.done)} of {len(plan.scope)} stages are done already.")
         for number, (name, stage) in enumerate(plan.scope.items(), 1):
             place = f"stage {number} of {len(plan.scope)}: {name} ({stage.kind.name})"
-            manifest = plan.done.get(name) or self._settle(stage) or self._reuse(stage, place)
+            manifest = plan.done.get(name) or self._settle(stage)
+            if manifest is None and self.execution.interrupt.asked:
+                raise Interrupted(f"{name} has not begun; everything before it is saved.")
+            manifest = manifest or self._reuse(stage, place)
             if manifest is None:
-                if self.execution.interrupt.asked:
-                    raise Interrupted(f"{name} has not begun; everything before it is saved.")
                 note(place)
                 manifest = self._make(stage)
             plan.hashes[name] = artifact_hash(manifest, stage.makes)

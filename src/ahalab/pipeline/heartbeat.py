@@ -61,5 +61,5 @@ class RecordedProgress:
         temporary = self._path.with_name(f".tmp-{PROGRESS_NAME}")
         # On a full disk the stage's own writes say so; a display is no reason to end a run.
         with suppress(OSError):
-            temporary.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+            temporary.write_text(json.dumps(row, ensure_ascii=False, default=str), encoding="utf-8")
             temporary.replace(self._path)

@@ -91,9 +91,11 @@ def reference() -> str:
     parts += ["## Endpoints\n", f"{inspect.getdoc(EndpointConfig)}\n"]
     parts.append(_table(EndpointConfig, {"default": _defaults(EndpointConfig)}))
     parts += ["## Data entries\n", DATA_INTRO + "\n"]
+    parts.append("### Data in a `file`\n")
     parts.append(_table(FileData, {"default": _defaults(FileData)}, only=_own(FileData)))
+    parts.append("### Data of the `hub`\n")
     parts.append(_table(HubData, {"default": _defaults(HubData)}, only=_own(HubData)))
-    parts += ["### Keys of both\n"]
+    parts.append("### Keys of both\n")
     parts.append(_table(ForeignData, {"default": _defaults(ForeignData)}))
     parts += ["## Prompt entries\n", PROMPTS_INTRO + "\n", "### Every entry\n"]
     parts.append(_table(Weighted, {"default": _defaults(Weighted)}))

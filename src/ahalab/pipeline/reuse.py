@@ -78,8 +78,8 @@ def _fitting(folder: Path, stage: Stage, identity: Identity) -> Manifest | None:
     path = folder / MANIFEST_NAME
     try:
         manifest = Manifest.read(path) if path.is_file() else None
-    except UserError:
-        return None  # another version's, or half gone: whoever owns it hears of it
+    except (UserError, OSError):
+        return None  # another version's, half gone, or not ours to read: whoever owns it hears of it
     if manifest is None or manifest.stage != stage.name:
         return None
     return manifest if compare(stage, identity, recorded(manifest)).current else None
@@ -100,14 +100,16 @@ def _same_conditions(
 
 def _siblings(run: RunFolder, name: str) -> Iterator[Path]:
     """Folders of finished stages of that name in the other runs beside this one."""
-    for other in sorted(run.path.resolve().parent.glob("[!.]*")):
-        if other == run.path.resolve() or not other.is_dir():
-            continue
-        yield other / "stages" / name
+    own = run.path.resolve()
+    for other in sorted(own.parent.glob("[!.]*")):
         try:
-            yield from earlier_attempts(RunFolder.open(other), name)
-        except AhaError:
-            continue
+            if other == own or not other.is_dir():
+                continue
+            attempts = earlier_attempts(RunFolder.open(other), name)
+        except (AhaError, OSError):
+            continue  # no run folder, or not ours to read
+        yield other / "stages" / name
+        yield from attempts
 
 
 def _copy(source: Path, run: RunFolder, name: str, manifest: Manifest) -> bool:

@@ -131,7 +131,8 @@ class RewardModelConfig(StageConfig):
             )
         if self.floor > self.learning_rate:
             raise told(
-                f"final_learning_rate ({self.floor:g}) is above learning_rate ({self.learning_rate:g}): the cosine falls"
+                f"final_learning_rate ({self.floor:g}) is above learning_rate ({self.learning_rate:g}): "
+                "the cosine falls"
             )
         return self
 
