@@ -15,16 +15,18 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ahalab.prompts.config import PromptEntry, TaskEntry, WorldEntry
+from ahalab.rewards.functions import GENERAL_VERIFIERS
 from ahalab.validation import StrictModel, told
+from ahalab.world.corpus import DOMAINS
 
 PREFERENCES = ("helpful", "safety")
 """The two reward models. Each is a reward part of its own name; a prompt has at most one of them."""
 
-REASONING_DOMAINS = ("math", "logic", "choice", "code")
-"""Domains of the tiny world that rules reward; no reward model may be asked about them."""
-
-GENERAL_DOMAINS = ("instructions", "safety")
+GENERAL_DOMAINS = tuple(name for name, domain in DOMAINS.items() if domain.verifier in GENERAL_VERIFIERS)
 """Domains of the tiny world without a right answer: the world's own score of them is measured, never rewarded."""
+
+RULED_DOMAINS = tuple(name for name in DOMAINS if name not in GENERAL_DOMAINS)
+"""Domains of the tiny world that rules reward; no reward model may be asked about them."""
 
 PAPER_WINDOW = "400/1700"
 
@@ -54,7 +56,7 @@ class PreferenceModel(StrictModel):
     def _judges_something(self) -> PreferenceModel:
         if not self.domains and not self.sources:
             raise told("say which prompts this reward model judges: `domains`, or `sources`, or both")
-        rule_checked = [domain for domain in self.domains if domain in REASONING_DOMAINS]
+        rule_checked = [domain for domain in self.domains if domain in RULED_DOMAINS]
         if rule_checked:
             raise told(
                 f"domains: {', '.join(rule_checked)} is rewarded by rules, never by a reward model (the paper, §2.7). "
