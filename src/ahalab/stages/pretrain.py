@@ -69,7 +69,7 @@ class CorpusMixture(StrictModel):
 class PretrainConfig(StageConfig):
     """A small Llama and how it is trained."""
 
-    steps: Annotated[int, Field(ge=1)] = Field(2400, description="Optimizer steps.")
+    steps: Annotated[int, Field(ge=1)] = Field(5000, description="Optimizer steps.")
     rows_per_step: Annotated[int, Field(ge=1)] = Field(16, description="Rows in one step.")
     row_tokens: Annotated[int, Field(ge=16)] = Field(
         256, description="Tokens in a row: documents one after another."
@@ -86,7 +86,7 @@ class PretrainConfig(StageConfig):
     layers: Annotated[int, Field(ge=1)] = Field(4, description="Depth.")
     heads: Annotated[int, Field(ge=1)] = Field(4, description="Attention heads.")
     intermediate_size: Annotated[int, Field(ge=8)] = Field(384, description="Width of the MLP.")
-    vocabulary: Annotated[int, Field(ge=300)] = Field(768, description="Most tokens the vocabulary may have.")
+    vocabulary: Annotated[int, Field(ge=300)] = Field(1200, description="Most tokens the vocabulary may have.")
     tokenizer_documents: Annotated[int, Field(ge=1)] = Field(
         20_000, description="Documents the tokenizer learns from."
     )
