@@ -163,9 +163,7 @@ def _readable(candidate: Candidate, thresholds: Thresholds) -> Drop | None:
 
 
 def _one_language(candidate: Candidate, thresholds: Thresholds) -> Drop | None:
-    # An answer that is code is in no language, and keywords in it would count as English words.
-    answer = "" if candidate.prompt.domain == "code" else candidate.answer
-    for name, part in (("thinking", candidate.thinking), ("answer", answer)):
+    for name, part in (("thinking", candidate.thinking), ("answer", candidate.answer)):
         share = language_share(part, candidate.prompt.language)
         if share is not None and share < thresholds.own_language - 1e-9:
             return Drop(REASONS["one_language"], f"{name}: {share:.2f} in {candidate.prompt.language}")
