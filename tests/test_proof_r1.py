@@ -66,7 +66,7 @@ def test_three_seeds_make_the_stage_table(tmp_path: Path) -> None:
             ]
         )
     runs = [str(tmp_path / f"seed-{seed}") for seed in SEEDS]
-    text = finish(["table", *runs, "--markdown", str(tmp_path / "table.md")])
+    text = finish(["table", *runs, "--output", str(tmp_path / "table.md")])
     write_result("r1-three-seeds", "make proof", [(tmp_path / "table.md").read_text()])
     print(text)
     for run in map(Path, runs):

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from ahalab import __version__
-from ahalab.cli import base, chat, explain, recipes, report, run, status, zero
+from ahalab.cli import base, chat, explain, recipes, report, review, run, status, table, zero
 from ahalab.cli.console import errors
 from ahalab.errors import AhaError
 from ahalab.runs.atomic import disk_full, is_disk_full
@@ -25,6 +25,8 @@ app.command("run")(run.run)
 app.command("zero")(zero.zero)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.command("review")(review.review)
+app.command("table")(table.table)
 app.command("recipes")(recipes.recipes)
 app.command("report")(report.report)
 app.command("chat")(chat.chat)

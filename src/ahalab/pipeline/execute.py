@@ -39,7 +39,7 @@ FIXED = ("name", "base", "seed", "threads")
 """Keys of a recipe's head that make another run: with another value nothing of the folder could stay."""
 
 KEPT_FOLDERS = ("checkpoint", "samples", "tokenizer", "data")
-KEPT_FILES = ("metrics.jsonl",)
+KEPT_FILES = ("metrics.jsonl", "table.json", "table.md")
 """What a manifest hashes: everything promise 1 speaks of. Clock values (timings) and attempts are left out."""
 
 
