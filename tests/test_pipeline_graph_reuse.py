@@ -118,8 +118,8 @@ def test_a_damaged_stage_of_another_run_is_passed_over(graph: Graph, first: Path
         stage.rename(stage.with_name("a.partial"))
     else:
         (first / "run.json").write_text("[]")
-        shutil.rmtree(stage)
-    assert graph.run(graph.recipe(STAGES), name="second") == ["a"]
+    made = graph.run(graph.recipe(STAGES), name="second")
+    assert made == (["a", "b", "c"] if damage == "run" else ["a"])
     assert graph.out("c", "second") == "a+b+c"
 
 
