@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from ahalab.stages.alignment_config import HackingConfig
 from ahalab.stages.hacking import HackingWatch
-from ahalab.stages.hacking_guard import is_due
+from ahalab.stages.hacking_guard import HackingProbe, is_due
 
 N = 32
 NOTHING: list[float | None] = [None] * N
@@ -186,3 +187,17 @@ def test_checks_are_due_every_so_many_steps_of_the_window_and_at_the_last() -> N
     # A rollout of 4 updates is never cut: the check waits for its end.
     assert due(4, 6, 24, updates=4) == [12, 16, 24]
     assert due(0, 1, 3) == [1, 2, 3]
+
+
+def test_measuring_leaves_the_rollouts_own_times_to_be_logged() -> None:
+    collector = SimpleNamespace(times="the rollout's")
+
+    def collect(*_: object) -> list[Any]:
+        collector.times = "the check's"
+        return []
+
+    collector.collect = collect
+    probe = object.__new__(HackingProbe)
+    vars(probe).update(_collector=collector, _settings=HackingConfig(), _key=None, _sampling=None, prompts=[])
+    assert probe.measure() == {"preference": [], "rule_general": [], "rule_reasoning": []}
+    assert collector.times == "the rollout's"
