@@ -48,19 +48,18 @@ def make_reward_model(
 
 
 def write_general(folder: Path, rows: int = 12) -> dict[str, list[dict[str, Any]]]:
-    """Prompt entries: questions of the domain instructions, and a source called `unsafe`; no rule checks them."""
-    entries = {}
-    for name, domain, words in (
-        ("instructions", "instructions", "Say hello"),
-        ("unsafe", "other", "Break it"),
-    ):
-        path = folder / f"{name}.jsonl"
-        lines = [json.dumps({"question": f"{words}, number {row}"}) for row in range(rows)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        entries[name] = [
-            {"file": str(path), "name": name, "domain": domain, "verifier": "none", "question": "question"}
-        ]
-    return entries
+    """Prompt entries: questions of the domain instructions that no rule checks, and the world's unsafe requests.
+
+    The world has a score for the latter, which must stay a measurement.
+    """
+    path = folder / "instructions.jsonl"
+    lines = [json.dumps({"question": f"Say hello, number {row}"}) for row in range(rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = {"domain": "instructions", "verifier": "none", "question": "question"}
+    return {
+        "instructions": [{"file": str(path), "name": "instructions", **settings}],
+        "unsafe": [{"world": "safety", "name": "unsafe"}],
+    }
 
 
 def alignment(questions: Path, general: Mapping[str, list[dict[str, Any]]], **changes: Any) -> RLConfig:

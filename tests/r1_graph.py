@@ -28,7 +28,9 @@ SMALL = {
 EVALUATION = {"n": 12, "k": 2, "max_new_tokens": 60}
 
 
-def small_r1(base: str = "builtin:tiny", small_base: str = "builtin:tiny-small", **head: Any) -> dict[str, Any]:
+def small_r1(
+    base: str = "builtin:tiny", small_base: str = "builtin:tiny-small", **head: Any
+) -> dict[str, Any]:
     """r1-quickstart as plain data, small enough for a few minutes."""
     text = resources.files("ahalab.pipeline").joinpath("recipes", "r1-quickstart.yaml").read_text("utf-8")
     recipe: dict[str, Any] = yaml.safe_load(text)

@@ -63,7 +63,7 @@ def test_general_prompts_are_sampled_in_the_window_only(done: Path) -> None:
     assert [set(counts) for counts in domains[:2]] == [{"general"}, {"general"}]
     inside = sum(domains[2:], Counter())
     # Three sources of weight 1: each has its third of 4 rollouts of 16 samples, to the prompt.
-    assert set(inside) == {"general", "instructions", "other"}
+    assert set(inside) == {"general", "instructions", "safety"}
     assert all(abs(count / 4 - 16 / 3) <= 1 for count in inside.values())
     assert [row["window"] for row in metrics_of(done)] == [False, False, True, True, True, True]
 
@@ -80,7 +80,7 @@ def test_the_stages_own_prompts_go_on_in_the_window_where_they_stood(done: Path)
 
 
 def test_each_type_of_prompt_has_the_rewards_of_its_type(done: Path) -> None:
-    judge_of = {"general": "accuracy", "instructions": "helpful", "other": "safety"}
+    judge_of = {"general": "accuracy", "instructions": "helpful", "safety": "safety"}
     for row in rows_of(done):
         parts, own = row["reward"], judge_of[row["domain"]]
         assert set(parts) == {"accuracy", "format", "helpful", "safety"}
@@ -91,7 +91,9 @@ def test_each_type_of_prompt_has_the_rewards_of_its_type(done: Path) -> None:
             assert row["total"] == parts["format"] + (parts["accuracy"] if row["well_formed"] else 0.0)
         else:
             assert row["total"] == pytest.approx(parts[own] + parts["format"])
-            assert row["correct"] is None
+            assert (row["correct"] is None) == (
+                own == "helpful"
+            )  # the world's own score is only written down
 
 
 def test_metrics_tell_the_domains_apart_and_accuracy_is_of_reasoning_prompts_alone(done: Path) -> None:
@@ -109,6 +111,8 @@ def test_metrics_tell_the_domains_apart_and_accuracy_is_of_reasoning_prompts_alo
         if metrics["window"]:
             assert metrics["accuracy/general"] == metrics["accuracy"]
             assert metrics["accuracy/instructions"] is None
+            safe = [row["correct"] for row in mine if row["domain"] == "safety"]
+            assert metrics["accuracy/safety"] == pytest.approx(sum(safe) / len(safe))
             assert metrics["preference"] == pytest.approx(sum(judged) / len(judged))
         else:
             assert "accuracy/general" not in metrics
@@ -150,8 +154,9 @@ def test_the_watch_measures_where_it_is_due(watched: Path) -> None:
     assert [row["step"] for row in rows] == [4, 6]
     for row in rows:
         assert 0.0 <= row["hacking/preference"] <= 1.0
-        assert row["hacking/rule"] == row["hacking/rule_reasoning"]
-        assert row["hacking/rule_general"] is None
+        assert all(
+            0.0 <= row[f"hacking/{name}"] <= 1.0 for name in ("rule", "rule_general", "rule_reasoning")
+        )
         assert row["hacking/flag"] is False
 
 
@@ -212,7 +217,7 @@ def test_a_window_of_all_steps_rewards_preference_from_the_first(
     assert {row["domain"] for row in rows_of(tmp_path) if row["rollout"] == 1} == {
         "general",
         "instructions",
-        "other",
+        "safety",
     }
     assert [row["window"] for row in metrics_of(tmp_path)] == [True, True]
 

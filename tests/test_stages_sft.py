@@ -196,7 +196,7 @@ def test_eight_rows_are_learnt_by_heart(trained_base: Path, tmp_path: Path) -> N
     result = run(
         tmp_path / "dev1", trained_base, data, epochs=120, batch_size=8, learning_rate=1e-2, held_out=0.0
     )
-    assert result.figures["loss"] < 0.02
+    assert result.figures["loss"] < 0.05
     policy = load_policy(str(tmp_path / "dev1" / "checkpoint"))
     renderer = Renderer(policy.tokenizer, extra_stop_ids=policy.stop_ids)
     for row in rows():

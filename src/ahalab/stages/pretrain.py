@@ -86,7 +86,9 @@ class PretrainConfig(StageConfig):
     layers: Annotated[int, Field(ge=1)] = Field(4, description="Depth.")
     heads: Annotated[int, Field(ge=1)] = Field(4, description="Attention heads.")
     intermediate_size: Annotated[int, Field(ge=8)] = Field(384, description="Width of the MLP.")
-    vocabulary: Annotated[int, Field(ge=300)] = Field(1200, description="Most tokens the vocabulary may have.")
+    vocabulary: Annotated[int, Field(ge=300)] = Field(
+        1200, description="Most tokens the vocabulary may have."
+    )
     tokenizer_documents: Annotated[int, Field(ge=1)] = Field(
         20_000, description="Documents the tokenizer learns from."
     )
