@@ -370,16 +370,17 @@ def test_a_collapse_is_looked_for_among_reasoning_prompts_alone(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[float | None] = []
+    seen: list[tuple[float, float]] = []
     saw = DeadRunWatch.saw
 
     def listen(self: DeadRunWatch, **figures: Any) -> None:
-        seen.append(figures["accuracy"])
+        seen.append((figures["accuracy"], figures["format_rate"]))
         saw(self, **figures)
 
     monkeypatch.setattr(DeadRunWatch, "saw", listen)
     run(alignment(questions, general), tmp_path, inputs)
     rows = rows_of(tmp_path)
-    for rollout, accuracy in enumerate(seen, start=1):
-        right = [row["correct"] for row in rows if row["rollout"] == rollout and row["domain"] == "general"]
-        assert accuracy == pytest.approx(sum(right) / len(right))
+    for rollout, figures in enumerate(seen, start=1):
+        mine = [row for row in rows if row["rollout"] == rollout and row["domain"] == "general"]
+        for key, figure in zip(("correct", "well_formed"), figures, strict=True):
+            assert figure == pytest.approx(sum(row[key] for row in mine) / len(mine))
