@@ -31,7 +31,7 @@ from ahalab.stages.setup import build_collector, reward_rules
 from ahalab.stages.watch import DeadRunWatch
 from ahalab.stages.window import PromptFeed
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same inputs would give other bytes."""
 
 FIGURES = ("accuracy", "format", "language", "preference")
