@@ -196,7 +196,7 @@ def test_a_bad_row_is_named_and_left_out_only_on_demand(
 @pytest.mark.parametrize(
     ("settings", "row", "reason"),
     [
-        ({"language_column": "lang"}, {"lang": "fr"}, "unknown language"),
+        ({"language_column": "lang"}, {"lang": "klingon"}, "unknown language"),
         ({"level_column": "level"}, {"level": "hard"}, "wrong level"),
         ({"level_column": "level"}, {"level": 0}, "wrong level"),
         ({"extra": {"options": "choices"}}, {"choices": None}, "no options"),
@@ -306,3 +306,12 @@ def test_json_lines_keep_offsets_and_no_rows(tmp_path: Path) -> None:
     held = sum(len(value) for value in vars(table).values() if isinstance(value, str | bytes | list | dict))
     assert held < 1000
     assert table.row(499) == {"text": "x" * 1000}
+
+
+def test_any_language_that_can_be_counted_may_be_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{**ROWS[0], "lang": "fr-CA"}, {**ROWS[2], "lang": "German"}])
+    source = load(path, language_column="lang")
+    assert [source.prompt(index).language for index in range(2)] == ["fr", "de"]
+    assert load(path, language="fr").prompt(0).language == "fr"
+    with pytest.raises(UserError, match="unknown language 'fx'"):
+        validate_prompts([{"file": str(path), "language": "fx"}], "here")

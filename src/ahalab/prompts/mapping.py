@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ahalab.errors import UserError
 from ahalab.prompts.source import detect_language, jsonable
-from ahalab.records import Language
+from ahalab.text.languages import LANGUAGE_CODES
 from ahalab.validation import StrictModel, suggestion, told
 
 Verifier = Literal["math", "exact", "choice", "none"]
@@ -46,9 +46,10 @@ class ColumnMapping(StrictModel):
         None,
         description="How answers are graded (default: math and choice by their domain, others exact)",
     )
-    language: Language | None = Field(
+    language: str | None = Field(
         None,
-        description="Language of all rows (default: zh where the question has any Han character, else en)",
+        description="Language of all rows as a code such as en, zh, fr (default: zh where the question has any Han "
+        "character, else en); others than en and zh need the extra `languages`",
     )
     language_column: str | None = Field(None, min_length=1, description="Column of each row's language")
     level_column: str | None = Field(None, min_length=1, description="Column of the difficulty, 1 upwards")
@@ -59,6 +60,10 @@ class ColumnMapping(StrictModel):
 
     @model_validator(mode="after")
     def _one_language(self) -> Self:
+        if self.language is not None and self.language not in LANGUAGE_CODES:
+            raise told(
+                f"unknown language {self.language!r}; {suggestion(self.language, list(LANGUAGE_CODES))}"
+            )
         if self.language and self.language_column:
             raise told("give either `language` or `language_column`, not both")
         return self
@@ -70,7 +75,7 @@ class RowFields:
 
     question: str
     answer: str | None
-    language: Language
+    language: str
     level: int | None
     extra: Mapping[str, Any]
 
@@ -85,7 +90,7 @@ class RowMapping:
     strip_thousands: bool
     domain: str
     verifier: Verifier
-    language: Language | None
+    language: str | None
     language_column: str | None
     level_column: str | None
     extra: Mapping[str, str]
@@ -135,16 +140,17 @@ class RowMapping:
                 )
         return answer.replace(",", "") if self.strip_thousands and _THOUSANDS.fullmatch(answer) else answer
 
-    def _language(self, row: Mapping[str, Any], question: str) -> Language:
+    def _language(self, row: Mapping[str, Any], question: str) -> str:
         if self.language_column is None:
             return self.language or detect_language(question)
         given = _text(row, self.language_column, "language").lower()
-        known: dict[str, Language] = {"en": "en", "english": "en", "zh": "zh", "chinese": "zh"}
+        named = {name.lower(): code for code, name in LANGUAGE_CODES.items()}
         # zh-CN, en_US and the like name a region after the language.
-        language = known.get(re.split(r"[-_]", given)[0])
-        if language is None:
-            raise BadRow("unknown language", self.language_column, f"it is {given!r}", "en or zh")
-        return language
+        code = re.split(r"[-_]", named.get(given, given))[0]
+        if code not in LANGUAGE_CODES:
+            expected = "a language code such as en, zh, fr, or its English name"
+            raise BadRow("unknown language", self.language_column, f"it is {given!r}", expected)
+        return code
 
 
 GSM8K_MARKER = "#### "

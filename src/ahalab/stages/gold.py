@@ -10,6 +10,7 @@ from ahalab.prompts.mixture import Mixture
 from ahalab.records import Prompt, Response, Reward, Verdict
 from ahalab.rewards.compose import RewardRules
 from ahalab.stages.collect import Collector
+from ahalab.text.languages import check_language
 
 GOLD_PROMPTS = 32
 """Gold answers graded. Our choice: takes a second, and a broken column mapping fails on the first."""
@@ -33,8 +34,15 @@ class CheckedRow:
 
 
 def first_prompts(mixture: Mixture) -> list[Prompt]:
-    """Up to GOLD_PROMPTS different prompts. A small file may come round again here: nothing is trained."""
-    return list({prompt.id: prompt for prompt in map(mixture.prompt, range(GOLD_PROMPTS))}.values())
+    """Up to GOLD_PROMPTS different prompts. A small file may come round again here: nothing is trained.
+
+    Raises:
+        UserError: a prompt is in a language whose words cannot be counted here.
+    """
+    prompts = list({prompt.id: prompt for prompt in map(mixture.prompt, range(GOLD_PROMPTS))}.values())
+    for language in dict.fromkeys(prompt.language for prompt in prompts):
+        check_language(language)
+    return prompts
 
 
 def with_gold(prompts: Sequence[Prompt], rules: RewardRules) -> list[Prompt]:
