@@ -34,7 +34,7 @@ def test_a_whole_graph_killed_again_and_again_ends_with_the_same_bytes(
     expected = hashes(tmp_path / "calm")
     assert any("data/rows" in name for name in expected)
     killed, met = [*command, "--name", "killed"], []
-    for moment in moments(kills, 5.0, max(8.0, 2.2 * seconds / kills), seed=11):
+    for moment in moments(kills, 3.0, 4.0 + seconds / kills, seed=11):
         if kill_after(start(killed), moment):
             met.append(moment)
     finish(killed)
