@@ -43,11 +43,18 @@ def tiny_graph(folder: Path) -> Path:
         "reasoning_data": {"n": 4, "per_prompt": 2, "keep": ["unique"], "prompts": math, **short},
         "dev3": {**sft, "data": ["reasoning_data", rows]},
         "helpful_rm": {
-            "pairwise": {"data": [{"file": str(HH), "rows": 40}]},
+            "pairwise": {"data": [{"file": str(HH), "rows": 16}]},
+            "epochs": 1,
+            "held_out": 0.25,
             "max_tokens": 512,
             "batch_size": 8,
         },
-        "safety_rm": {"pointwise": {"data": [{"file": str(labelled)}]}, "batch_size": 8, "held_out": 0.3},
+        "safety_rm": {
+            "pointwise": {"data": [{"file": str(labelled)}]},
+            "epochs": 1,
+            "batch_size": 8,
+            "held_out": 0.3,
+        },
         "r1": {
             **rl,
             "prompts": math,
