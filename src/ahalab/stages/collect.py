@@ -13,7 +13,7 @@ from typing import Any
 from ahalab.grading.pool import GraderPool
 from ahalab.policy.load import Policy
 from ahalab.records import GradeRequest, Prompt, Response, Reward, Sample, Verdict
-from ahalab.rewards.compose import RewardRules as RewardRules
+from ahalab.rewards.compose import RewardRules
 from ahalab.rewards.functions import accept_empty_thinking, accuracy_reward, format_reward
 from ahalab.rewards.language import language_reward
 from ahalab.rollout.engine import Engine, PromptTokens, RolloutKey, Sampling

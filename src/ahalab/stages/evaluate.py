@@ -11,9 +11,10 @@ from ahalab.errors import Interrupted
 from ahalab.evaluation.figures import evaluation_figures
 from ahalab.policy.load import load_policy
 from ahalab.prompts.config import PromptEntry
+from ahalab.rewards import RewardRules
 from ahalab.rollout.engine import RolloutKey, Sampling
 from ahalab.runs.atomic import remove_leftovers
-from ahalab.stages.collect import GradedSample, RewardRules
+from ahalab.stages.collect import GradedSample
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.inputs import StageConfig
 from ahalab.stages.sample_metrics import reasoning_accuracy

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from ahalab.validation import StrictModel
 
@@ -20,6 +22,13 @@ class InputRef:
 
     source: str
     kinds: tuple[ArtifactKind, ...] = ("model",)
+
+
+def paper_field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
+    """A config field beside the paper's value: `paper` in the same form, `note` what qualifies it; None where the
+    paper has no counterpart. `bounds` are pydantic's."""
+    extra = {} if paper is None else {"paper": paper, "paper_note": note}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
 class StageConfig(StrictModel):

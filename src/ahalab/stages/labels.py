@@ -23,8 +23,9 @@ from ahalab.stages.answers import Answer, AnswerConfig, Answers, make_shards
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.datasets import FOLDER_NAME, describe_dropped, write_dropped, write_labelled
 from ahalab.stages.helpers import Helpers, build_judge, check_helpers
+from ahalab.stages.inputs import paper_field
 from ahalab.stages.own_labels import read_own_labels
-from ahalab.stages.sample_config import RULES, endpoints_among, noted
+from ahalab.stages.sample_config import RULES, endpoints_among
 from ahalab.stages.sampling_shards import clock_decided, hold_to
 from ahalab.stages.setup import build_prompts, settle_prompts
 from ahalab.teachers import Failure
@@ -40,9 +41,11 @@ RARE = 0.1
 class LabelsConfig(AnswerConfig):
     """Which responses are labelled, by whom, and labels that exist already."""
 
-    n: Annotated[int, Field(ge=1)] = noted(500, "Prompts.", 106000)
-    per_prompt: Annotated[int, Field(ge=1)] = noted(2, "Responses per prompt from each source.", "not said")
-    judge: Annotated[str, Field(min_length=1)] = noted(
+    n: Annotated[int, Field(ge=1)] = paper_field(500, "Prompts.", 106000)
+    per_prompt: Annotated[int, Field(ge=1)] = paper_field(
+        2, "Responses per prompt from each source.", "not said"
+    )
+    judge: Annotated[str, Field(min_length=1)] = paper_field(
         RULES, "Who labels: `rules` or an endpoint of the recipe.", "labelled safe or unsafe by guidelines"
     )
     file: str | None = Field(

@@ -20,7 +20,8 @@ from ahalab.stages.answers import Answer, AnswerConfig, Answers, make_shards
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.datasets import FOLDER_NAME, describe_dropped, write_dropped, write_pairs
 from ahalab.stages.helpers import Helpers, build_judge, check_helpers
-from ahalab.stages.sample_config import RULES, endpoints_among, noted
+from ahalab.stages.inputs import paper_field
+from ahalab.stages.sample_config import RULES, endpoints_among
 from ahalab.stages.sampling_shards import clock_decided
 from ahalab.stages.setup import build_prompts, settle_prompts
 from ahalab.teachers import Failure
@@ -39,8 +40,8 @@ NO_SUMMARY = "answer without a summary"
 class PreferencesConfig(AnswerConfig):
     """Which answers are compared, by whom, and which pairs are kept."""
 
-    n: Annotated[int, Field(ge=1)] = noted(500, "Prompts.", "66,000 pairs")
-    per_prompt: Annotated[int, Field(ge=1)] = noted(
+    n: Annotated[int, Field(ge=1)] = paper_field(500, "Prompts.", "66,000 pairs")
+    per_prompt: Annotated[int, Field(ge=1)] = paper_field(
         4, "Answers per prompt from each source.", "two responses are compared"
     )
     pairs_per_prompt: Annotated[int, Field(ge=1)] | None = Field(
@@ -48,19 +49,19 @@ class PreferencesConfig(AnswerConfig):
         description="Most pairs of one prompt. Pairs are drawn at random over all sources and share no answer; null "
         "uses every answer once.",
     )
-    judge: Annotated[str, Field(min_length=1)] = noted(
+    judge: Annotated[str, Field(min_length=1)] = paper_field(
         RULES,
         "Who compares: `rules` or an endpoint of the recipe.",
         "DeepSeek-V3",
         "with the arena-hard prompt",
     )
-    keep_above: Annotated[float, Field(ge=0, lt=2)] = noted(
+    keep_above: Annotated[float, Field(ge=0, lt=2)] = paper_field(
         KEEP_ABOVE,
         f"A pair is kept when the mean of its {CALLS} verdicts (-2 to 2) is further from 0 than this.",
         1.0,
         "the scale is not printed: five labels from -2 to 2 are our reading",
     )
-    balance: bool = noted(
+    balance: bool = paper_field(
         True, "Balance the lengths of chosen and rejected answers over the whole set.", True
     )
 

@@ -35,7 +35,7 @@ from ahalab.runs.jsonl import JsonlWriter
 from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.data_entries import DataEntries, data_refs, load_labelled, load_pairs
 from ahalab.stages.epochs import cosine_rate, epoch_batches, run_updates
-from ahalab.stages.inputs import InputRef, StageConfig
+from ahalab.stages.inputs import InputRef, StageConfig, paper_field
 from ahalab.stages.ledger import Ledger
 from ahalab.stages.reward_examples import Example, labelled_examples, pair_examples, split_by_question
 from ahalab.stages.reward_figures import calibrate, held_out_figures, warnings_of
@@ -61,11 +61,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """`modern` is the fields' own defaults, made for small models and few rows; `paper` is §3.1."""
 
 
-def _field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
-    extra = {} if paper is None else {"paper": paper, "paper_note": note}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
-
-
 class PreferenceData(StrictModel):
     """Which data sets a reward model learns from."""
 
@@ -85,34 +80,38 @@ class RewardModelConfig(StageConfig):
     pointwise: PreferenceData | None = Field(
         None, description="Safe/unsafe responses: a safety reward model, which scores the whole response."
     )
-    epochs: Annotated[int, Field(ge=1)] = _field(2, "Passes over the training rows.", paper=1)
-    batch_size: Annotated[int, Field(ge=1)] = _field(32, "Pairs or responses in one update.", paper=256)
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
+    epochs: Annotated[int, Field(ge=1)] = paper_field(2, "Passes over the training rows.", paper=1)
+    batch_size: Annotated[int, Field(ge=1)] = paper_field(32, "Pairs or responses in one update.", paper=256)
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = paper_field(
         5e-4, "Peak learning rate of AdamW.", paper=6e-6
     )
-    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = _field(
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = paper_field(
         None,
         "Where its cosine ends (default: a tenth of learning_rate).",
         paper=6e-6,
         note="no schedule is given: our reading is a constant rate",
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = _field(5, "Linear warm-up.", paper="not said")
-    weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
-    max_grad_norm: Annotated[float, Field(gt=0)] = _field(1.0, "Global gradient-norm clip.", paper="not said")
-    max_tokens: Annotated[int, Field(ge=16)] = _field(
+    warmup_steps: Annotated[int, Field(ge=0)] = paper_field(5, "Linear warm-up.", paper="not said")
+    weight_decay: Annotated[float, Field(ge=0)] = paper_field(0.0, "AdamW weight decay.", paper="not said")
+    max_grad_norm: Annotated[float, Field(gt=0)] = paper_field(
+        1.0, "Global gradient-norm clip.", paper="not said"
+    )
+    max_tokens: Annotated[int, Field(ge=16)] = paper_field(
         2048,
         "Longest sequence in training; a longer row is dropped.",
         paper=8192,
         note="no limit at inference",
     )
-    held_out: Annotated[float, Field(gt=0, lt=1)] = _field(
+    held_out: Annotated[float, Field(gt=0, lt=1)] = paper_field(
         0.1, "Share of the questions that is measured and never learned from.", paper="not said"
     )
-    template: Literal["auto", "chat", "table1"] = _field(
+    template: Literal["auto", "chat", "table1"] = paper_field(
         "auto", "Prompt template: as in the `rl` stage that will ask this model.", paper="not said"
     )
-    tokens_per_chunk: Annotated[int, Field(ge=16)] = _field(4096, "Token budget of one forward and backward.")
-    checkpoint_every: Annotated[int, Field(ge=1)] = _field(20, "Updates between checkpoints.")
+    tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
+        4096, "Token budget of one forward and backward."
+    )
+    checkpoint_every: Annotated[int, Field(ge=1)] = paper_field(20, "Updates between checkpoints.")
 
     @model_validator(mode="before")
     @classmethod

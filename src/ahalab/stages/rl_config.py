@@ -20,14 +20,8 @@ from ahalab.stages.alignment_config import (
     check_alignment,
     preference_input,
 )
-from ahalab.stages.inputs import InputRef, StageConfig
+from ahalab.stages.inputs import InputRef, StageConfig, paper_field
 from ahalab.validation import StrictModel, suggestion, told
-
-
-def _field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
-    extra = {} if paper is None else {"paper": paper, "paper_note": note}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
-
 
 RuleReward = Literal["accuracy", "format", "language"]
 REWARDS: tuple[RuleReward, ...] = get_args(RuleReward)
@@ -62,15 +56,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 class StopRules(StrictModel):
     """When a run ends itself, with a reason, because going on is pointless."""
 
-    dead_rollouts: Annotated[int, Field(ge=1)] = _field(
+    dead_rollouts: Annotated[int, Field(ge=1)] = paper_field(
         20,
         "Stop after so many rollouts in a row without one effective group (all rewards in each group equal).",
     )
-    collapse_accuracy: Annotated[float, Field(ge=0, le=1)] = _field(
+    collapse_accuracy: Annotated[float, Field(ge=0, le=1)] = paper_field(
         0.1,
         "Stop when accuracy has fallen below this share of its best value while format stays at least 0.95.",
     )
-    collapse_rollouts: Annotated[int, Field(ge=1)] = _field(5, "… in so many rollouts in a row.")
+    collapse_rollouts: Annotated[int, Field(ge=1)] = paper_field(5, "… in so many rollouts in a row.")
 
 
 class RLConfig(StageConfig):
@@ -81,107 +75,117 @@ class RLConfig(StageConfig):
         "modern", description="Fills every field left out."
     )
     prompts: list[PromptEntry] = Field(min_length=1, description="Prompt sources with their weights.")
-    rewards: dict[RuleReward, Annotated[float, Field(ge=0)]] = _field(
+    rewards: dict[RuleReward, Annotated[float, Field(ge=0)]] = paper_field(
         {"accuracy": 1.0, "format": 1.0},
         "Reward parts and weights; a part of weight 0 is measured and not rewarded.",
         paper={"accuracy": 1.0, "format": 1.0},
         note="equal weight; R1's two RL stages add language",
         min_length=1,
     )
-    preference: PreferenceConfig | None = _field(
+    preference: PreferenceConfig | None = paper_field(
         None,
         "Reward models for general prompts, in the window.",
         paper="a helpful and a safety reward model",
         note="R1's second RL stage only",
     )
-    window: WindowConfig | None = _field(
+    window: WindowConfig | None = paper_field(
         None, "The last steps, in which general prompts and preference rewards join."
     )
-    hacking: HackingConfig | None = _field(None, "The reward-hacking watch inside the window.")
-    accuracy_needs_format: bool = _field(
+    hacking: HackingConfig | None = paper_field(None, "The reward-hacking watch inside the window.")
+    accuracy_needs_format: bool = paper_field(
         True,
         "Accuracy counts only in a well-formed response (steadier lengths: our choice).",
         paper="not said",
     )
-    algorithm: Literal["grpo", "ppo"] = _field(
+    algorithm: Literal["grpo", "ppo"] = paper_field(
         "grpo", "GRPO, or PPO with a value model of the policy's size.", paper="grpo"
     )
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = _field(
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = paper_field(
         1.0,
         "λ of PPO's generalised advantage estimation.",
         note="the paper's comparison: 1.0 near GRPO, 0.95 clearly worse",
         paper=1.0,
     )
-    value_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = _field(
+    value_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = paper_field(
         None, "AdamW learning rate of PPO's value model (default: learning_rate).", paper="not said"
     )
-    kl_in_reward: Annotated[float, Field(ge=0)] = _field(
+    kl_in_reward: Annotated[float, Field(ge=0)] = paper_field(
         0.0, "β of a KL to the reference in each token's reward: PPO's way.", paper="not said"
     )
-    steps: Annotated[int, Field(ge=1)] = _field(
+    steps: Annotated[int, Field(ge=1)] = paper_field(
         200, "Policy updates.", paper=10400, note="R1-Zero; R1's first RL stage not said, its second 1,700"
     )
-    prompts_per_step: Annotated[int, Field(ge=1)] = _field(16, "Prompts per update.", paper=32)
-    samples_per_prompt: Annotated[int, Field(ge=2)] = _field(8, "Group size G.", paper=16)
-    updates_per_rollout: Annotated[int, Field(ge=1)] = _field(
+    prompts_per_step: Annotated[int, Field(ge=1)] = paper_field(16, "Prompts per update.", paper=32)
+    samples_per_prompt: Annotated[int, Field(ge=2)] = paper_field(8, "Group size G.", paper=16)
+    updates_per_rollout: Annotated[int, Field(ge=1)] = paper_field(
         1, "Updates made from one rollout; a rollout has prompts_per_step times as many prompts.", paper=16
     )
-    max_new_tokens: Annotated[int, Field(ge=1)] = _field(
+    max_new_tokens: Annotated[int, Field(ge=1)] = paper_field(
         256, "Longest completion.", paper=32768, note="65536 after step 8200"
     )
-    temperature: Annotated[float, Field(gt=0, le=2)] = _field(
+    temperature: Annotated[float, Field(gt=0, le=2)] = paper_field(
         1.0, "Sampling temperature.", paper=1.0, note="0.7 in R1's second RL stage"
     )
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = paper_field(
         5e-5, "AdamW learning rate (constant after warm-up).", paper=3e-6
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = _field(0, "Linear warm-up.", paper="not said")
-    weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
-    max_grad_norm: Annotated[float, Field(gt=0)] = _field(1.0, "Global gradient-norm clip.", paper="not said")
-    clip_low: Annotated[float, Field(gt=0)] = _field(
+    warmup_steps: Annotated[int, Field(ge=0)] = paper_field(0, "Linear warm-up.", paper="not said")
+    weight_decay: Annotated[float, Field(ge=0)] = paper_field(0.0, "AdamW weight decay.", paper="not said")
+    max_grad_norm: Annotated[float, Field(gt=0)] = paper_field(
+        1.0, "Global gradient-norm clip.", paper="not said"
+    )
+    clip_low: Annotated[float, Field(gt=0)] = paper_field(
         0.2,
         "ε below: the ratio is clipped at 1 − clip_low.",
         paper=10.0,
         note="R1's first RL stage; R1-Zero's is not printed",
     )
-    clip_high: Annotated[float, Field(gt=0)] = _field(
+    clip_high: Annotated[float, Field(gt=0)] = paper_field(
         0.28, "ε above (clip-higher, DAPO).", paper=10.0, note="as clip_low: the paper has one ε"
     )
-    kl_coefficient: Annotated[float, Field(ge=0)] = _field(0.0, "β of the k3 KL in the loss.", paper=0.001)
-    reference_every: Annotated[int, Field(ge=1)] = _field(
+    kl_coefficient: Annotated[float, Field(ge=0)] = paper_field(
+        0.0, "β of the k3 KL in the loss.", paper=0.001
+    )
+    reference_every: Annotated[int, Field(ge=1)] = paper_field(
         400, "Steps between swaps of the reference model (at rollout boundaries).", paper=400
     )
-    aggregate: Literal["token", "output"] = _field(
+    aggregate: Literal["token", "output"] = paper_field(
         "token",
         "Loss mean: over all tokens of the update, or over outputs of each output's token mean.",
         paper="output",
         note="our reading of a sequence-level formula",
     )
-    advantage_scale: Literal["std", "none"] = _field(
+    advantage_scale: Literal["std", "none"] = paper_field(
         "std", "Divide advantages by the group's standard deviation, or not.", paper="std"
     )
-    advantage_ddof: Literal[0, 1] = _field(
+    advantage_ddof: Literal[0, 1] = paper_field(
         0, "Degrees of freedom of that std (our choice).", paper="not said"
     )
-    advantage_epsilon: Annotated[float, Field(gt=0)] = _field(
+    advantage_epsilon: Annotated[float, Field(gt=0)] = paper_field(
         1e-6, "Added to that std (our choice).", paper="not said"
     )
-    drop_zero_gradient_groups: bool = _field(
+    drop_zero_gradient_groups: bool = paper_field(
         True, "Leave out groups whose gradient is exactly zero (only possible without KL).", paper="not said"
     )
-    template: Literal["auto", "chat", "table1"] = _field(
+    template: Literal["auto", "chat", "table1"] = paper_field(
         "auto",
         "Prompt template: the model's chat template, the paper's Table 1, or whichever it has.",
         paper="table1",
         note="for a base without a chat template",
     )
-    think_prefill: bool = _field(False, "Put `<think>` at the end of the prompt.", paper="not said")
-    tokens_per_chunk: Annotated[int, Field(ge=16)] = _field(4096, "Token budget of one forward and backward.")
-    logprob_chunk: Annotated[int, Field(ge=16)] = _field(1024, "Positions whose logits exist at one time.")
-    max_rows: Annotated[int, Field(ge=1)] = _field(128, "Rows sampled side by side.")
-    grader_workers: Annotated[int, Field(ge=1, le=64)] = _field(2, "Grader processes.")
-    grader_cpu_seconds: Annotated[float, Field(gt=0)] = _field(5.0, "CPU time one answer may take.")
-    checkpoint_every: Annotated[int, Field(ge=1)] = _field(20, "Steps between checkpoints (at rollout ends).")
+    think_prefill: bool = paper_field(False, "Put `<think>` at the end of the prompt.", paper="not said")
+    tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
+        4096, "Token budget of one forward and backward."
+    )
+    logprob_chunk: Annotated[int, Field(ge=16)] = paper_field(
+        1024, "Positions whose logits exist at one time."
+    )
+    max_rows: Annotated[int, Field(ge=1)] = paper_field(128, "Rows sampled side by side.")
+    grader_workers: Annotated[int, Field(ge=1, le=64)] = paper_field(2, "Grader processes.")
+    grader_cpu_seconds: Annotated[float, Field(gt=0)] = paper_field(5.0, "CPU time one answer may take.")
+    checkpoint_every: Annotated[int, Field(ge=1)] = paper_field(
+        20, "Steps between checkpoints (at rollout ends)."
+    )
     stop: StopRules = Field(default_factory=StopRules, description="When the run ends itself.")
 
     @model_validator(mode="before")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ahalab.prompts.config import PromptEntry
 from ahalab.stages.filters import FilterName, Thresholds
-from ahalab.stages.inputs import InputRef, StageConfig
+from ahalab.stages.inputs import InputRef, StageConfig, paper_field
 from ahalab.teachers import RESERVED, Part, ThinkingChoice
 from ahalab.validation import StrictModel, told
 
@@ -18,22 +18,17 @@ RULES = "rules"
 """The tiny world itself, as a teacher, a judge, or a source of answers."""
 
 
-def noted(default: Any, description: str, paper: Any, note: str = "", **more: Any) -> Any:
-    """A field beside the paper's value, where the paper prints one."""
-    return Field(
-        default, description=description, json_schema_extra={"paper": paper, "paper_note": note}, **more
-    )
-
-
 class SamplingConfig(StageConfig):
     """How models are sampled and their answers graded."""
 
     prompts: list[PromptEntry] = Field(min_length=1, description="Prompt sources with their weights.")
-    temperature: Annotated[float, Field(ge=0, le=2)] = noted(
+    temperature: Annotated[float, Field(ge=0, le=2)] = paper_field(
         1.0, "Sampling temperature.", 1.0, "cold start; not said for the other data"
     )
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus sampling; 1 is none.")
-    max_new_tokens: Annotated[int, Field(ge=1)] = noted(256, "Longest completion.", 32768, "of R1-Zero's RL")
+    max_new_tokens: Annotated[int, Field(ge=1)] = paper_field(
+        256, "Longest completion.", 32768, "of R1-Zero's RL"
+    )
     template: Literal["auto", "chat", "table1"] = Field("auto", description="Prompt template.")
     think_prefill: bool = Field(False, description="Put `<think>` at the end of the prompt.")
     max_rows: Annotated[int, Field(ge=1)] = Field(128, description="Rows sampled side by side.")
@@ -52,18 +47,18 @@ class SamplingConfig(StageConfig):
 class RefineConfig(StrictModel):
     """How kept samples are rewritten (paper B.3.2): first person, one language, a summary as in its Listing 1."""
 
-    teacher: Annotated[str, Field(min_length=1)] = noted(
+    teacher: Annotated[str, Field(min_length=1)] = paper_field(
         RULES,
         "`rules` (the tiny world), `self` (the sampled model with examples), or an endpoint of the recipe.",
         "DeepSeek-V3",
     )
-    parts: list[Part] = noted(
+    parts: list[Part] = paper_field(
         ["thinking", "summary"], "What is rewritten.", ["thinking", "summary"], min_length=1
     )
     prompts_folder: str | None = Field(
         None, min_length=1, description="As the stage's own key, for the teacher that refines."
     )
-    easy_levels: list[Annotated[int, Field(ge=1)]] = noted(
+    easy_levels: list[Annotated[int, Field(ge=1)]] = paper_field(
         [],
         "Problems of these levels are answered anew by the teacher, shortly, instead of rewritten (Listing 3).",
         "simple mathematics",
@@ -77,11 +72,13 @@ class SampleConfig(SamplingConfig):
         alias="from",
         description="Stage whose model is sampled, `base`, `small_base`, or `teacher`: then `teacher` answers.",
     )
-    n: Annotated[int, Field(ge=1)] = noted(300, "Prompts.", "thousands", "cold start; 600,000 rows in B.3.3")
-    per_prompt: Annotated[int, Field(ge=1)] = noted(
+    n: Annotated[int, Field(ge=1)] = paper_field(
+        300, "Prompts.", "thousands", "cold start; 600,000 rows in B.3.3"
+    )
+    per_prompt: Annotated[int, Field(ge=1)] = paper_field(
         4, "Samples per prompt (1 when left out and a teacher answers).", "several"
     )
-    keep: list[FilterName] = noted(
+    keep: list[FilterName] = paper_field(
         ["well_formed", "not_truncated", "correct", "readable", "one_language", "unique"],
         "What a sample must be, checked in this order (when left out and a teacher answers: readable, one_language, "
         "unique).",
@@ -97,17 +94,17 @@ class SampleConfig(SamplingConfig):
         description="Which of a prompt's good samples are kept when there are too many. Our choice: at random, so "
         "that their lengths stay those of good samples.",
     )
-    judge: Annotated[str, Field(min_length=1)] | None = noted(
+    judge: Annotated[str, Field(min_length=1)] | None = paper_field(
         None,
         "Who decides what is correct where no rule does: `rules` or an endpoint.",
         "DeepSeek-V3",
         "given question, reference answer and answer; Listing 4",
     )
     refine: RefineConfig | None = Field(None, description="How kept samples are rewritten; null leaves them.")
-    teacher: Annotated[str, Field(min_length=1)] | None = noted(
+    teacher: Annotated[str, Field(min_length=1)] | None = paper_field(
         None, "With `from: teacher`: `rules` or an endpoint of the recipe.", "DeepSeek-V3"
     )
-    thinking: ThinkingChoice = noted(
+    thinking: ThinkingChoice = paper_field(
         "where_useful",
         "With `from: teacher`: whether answers get a thinking (where_useful: none for trivial queries).",
         "where_useful",

@@ -11,14 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ahalab.stages.data_entries import DataEntries, data_refs
-from ahalab.stages.inputs import InputRef, StageConfig
+from ahalab.stages.inputs import InputRef, StageConfig, paper_field
 from ahalab.validation import told
-
-
-def _field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
-    extra = {} if paper is None else {"paper": paper, "paper_note": note}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": {},
@@ -51,42 +45,48 @@ class SFTConfig(StageConfig):
     data: DataEntries = Field(
         min_length=1, description="Data sets: names of stages, and `file:` or `hub:` entries."
     )
-    epochs: Annotated[int, Field(ge=1)] = _field(
+    epochs: Annotated[int, Field(ge=1)] = paper_field(
         3, "How often each row is seen.", paper=2, note="2 to 3, in all supervised stages"
     )
-    batch_size: Annotated[int, Field(ge=1)] = _field(
+    batch_size: Annotated[int, Field(ge=1)] = paper_field(
         32, "Rows in one update.", paper=128, note="64 in distillation"
     )
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = _field(
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = paper_field(
         5e-4, "Peak AdamW learning rate.", paper=5e-5, note="2e-5 to 1e-4 in distillation, by model"
     )
-    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = _field(
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = paper_field(
         None,
         "Where its cosine ends (default: a tenth of learning_rate).",
         paper=5e-6,
         note="a tenth of the first rate in distillation too",
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = _field(5, "Linear warm-up before it.", paper="not said")
-    weight_decay: Annotated[float, Field(ge=0)] = _field(0.0, "AdamW weight decay.", paper="not said")
-    max_grad_norm: Annotated[float, Field(gt=0)] = _field(1.0, "Global gradient-norm clip.", paper="not said")
-    max_tokens: Annotated[int, Field(ge=2)] = _field(
+    warmup_steps: Annotated[int, Field(ge=0)] = paper_field(5, "Linear warm-up before it.", paper="not said")
+    weight_decay: Annotated[float, Field(ge=0)] = paper_field(0.0, "AdamW weight decay.", paper="not said")
+    max_grad_norm: Annotated[float, Field(gt=0)] = paper_field(
+        1.0, "Global gradient-norm clip.", paper="not said"
+    )
+    max_tokens: Annotated[int, Field(ge=2)] = paper_field(
         1024,
         "Longest row, prompt and reply; longer ones are left out and counted, never cut.",
         paper=32768,
         note="the context; what was done with longer rows is not said",
     )
-    held_out: Annotated[float, Field(ge=0, le=0.5)] = _field(
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = paper_field(
         0.05,
         "Share of the questions kept out of training, on which the loss is measured before and after.",
         paper="not said",
     )
-    template: Literal["auto", "chat", "table1"] = _field(
+    template: Literal["auto", "chat", "table1"] = paper_field(
         "auto", "Prompt template, as in `rl` stages: the model is asked there what it is taught here."
     )
-    think_prefill: bool = _field(False, "Put `<think>` at the end of the prompt, as in `rl` stages.")
-    tokens_per_chunk: Annotated[int, Field(ge=16)] = _field(4096, "Token budget of one forward and backward.")
-    logprob_chunk: Annotated[int, Field(ge=16)] = _field(1024, "Positions whose logits exist at one time.")
-    checkpoint_every: Annotated[int, Field(ge=1)] = _field(20, "Steps between checkpoints.")
+    think_prefill: bool = paper_field(False, "Put `<think>` at the end of the prompt, as in `rl` stages.")
+    tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
+        4096, "Token budget of one forward and backward."
+    )
+    logprob_chunk: Annotated[int, Field(ge=16)] = paper_field(
+        1024, "Positions whose logits exist at one time."
+    )
+    checkpoint_every: Annotated[int, Field(ge=1)] = paper_field(20, "Steps between checkpoints.")
 
     @model_validator(mode="before")
     @classmethod

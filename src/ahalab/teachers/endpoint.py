@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ahalab.endpoints.client import ChatClient
-from ahalab.endpoints.config import EndpointConfig
 from ahalab.records import Prompt
-from ahalab.teachers.asking import Asker, Task
+from ahalab.teachers.asking import Task
+from ahalab.teachers.at_endpoint import AtEndpoint
 from ahalab.teachers.checks import check_refined, check_response, final_answer
 from ahalab.teachers.protocol import PARTS, Failure, Outcome, Part, Refined, RefineItem, ThinkingChoice
 from ahalab.teachers.replies import read_sections, read_text
-from ahalab.teachers.templates import hashes, load_instructions
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 WANTED: dict[ThinkingChoice, str] = {"where_useful": "where useful", "always": "always", "never": "never"}
@@ -26,35 +23,10 @@ SIMPLE_LENGTH, SIMPLE_NUMBERS = 60, 2
 of `simple_math.txt` (paper, Listing 3; which questions are easy is our choice)."""
 
 
-class EndpointTeacher:
+class EndpointTeacher(AtEndpoint):
     """See `Teacher`. Arguments as `make_teacher`."""
 
-    def __init__(
-        self,
-        name: str,
-        config: EndpointConfig,
-        cache_folder: Path,
-        prompts_folder: Path | None,
-        stopping: Callable[[], bool],
-    ) -> None:
-        self.name = name
-        self._instructions = load_instructions(_NAMES, prompts_folder)
-        self._asker = Asker(ChatClient(name, config, cache_folder, stopping))
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """See `Teacher.counts`."""
-        return dict(+self._asker.counts)
-
-    @property
-    def traffic(self) -> Mapping[str, int]:
-        """See `Teacher.traffic`."""
-        return self._asker.client.traffic
-
-    def identity(self) -> dict[str, Any]:
-        """See `Teacher.identity`."""
-        settings = self._asker.client.config.identity()
-        return {"kind": "endpoint", **settings, "prompt_files": hashes(self._instructions)}
+    prompt_files = _NAMES
 
     def refine(self, items: Sequence[RefineItem], parts: Collection[Part]) -> list[Outcome]:
         """See `Teacher.refine`: the thinking first, then a summary of the refined thinking; easy sums in one go."""

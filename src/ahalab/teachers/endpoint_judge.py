@@ -4,49 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from ahalab.endpoints.client import ChatClient
-from ahalab.endpoints.config import EndpointConfig
 from ahalab.records import Prompt
-from ahalab.teachers.asking import Asker, Task
+from ahalab.teachers.asking import Task
+from ahalab.teachers.at_endpoint import AtEndpoint
 from ahalab.teachers.protocol import Failure
 from ahalab.teachers.replies import read_comparison, read_verdict
-from ahalab.teachers.templates import hashes, load_instructions
 
 _NAMES = ("judge_correctness", "arena", "safety_label")
 
 
-class EndpointJudge:
+class EndpointJudge(AtEndpoint):
     """See `Judge`. Arguments as `make_judge`."""
 
-    def __init__(
-        self,
-        name: str,
-        config: EndpointConfig,
-        cache_folder: Path,
-        prompts_folder: Path | None,
-        stopping: Callable[[], bool],
-    ) -> None:
-        self.name = name
-        self._instructions = load_instructions(_NAMES, prompts_folder)
-        self._asker = Asker(ChatClient(name, config, cache_folder, stopping))
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """See `Judge.counts`."""
-        return dict(+self._asker.counts)
-
-    @property
-    def traffic(self) -> Mapping[str, int]:
-        """See `Judge.traffic`."""
-        return self._asker.client.traffic
-
-    def identity(self) -> dict[str, Any]:
-        """See `Judge.identity`."""
-        settings = self._asker.client.config.identity()
-        return {"kind": "endpoint", **settings, "prompt_files": hashes(self._instructions)}
+    prompt_files = _NAMES
 
     def correctness(self, items: Sequence[tuple[Prompt, str, int]]) -> list[bool | Failure]:
         """See `Judge.correctness`. A prompt without a reference answer is a failure: nothing to compare with."""
