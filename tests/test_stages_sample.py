@@ -248,6 +248,61 @@ def test_the_world_refines_what_it_said_itself(
         assert len(row.answer) > 3, "a summary, not the bare answer"
 
 
+def test_mixed_thinking_becomes_a_row_in_the_questions_language_and_hopeless_thinking_a_counted_drop(
+    trained_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ahalab.stages import sampling_shards
+    from ahalab.text import language_share
+    from ahalab.world.corpus import DOMAINS
+    from ahalab.world.domain import Mixture, keyed_random
+    from ahalab.world.teacher import problem_of
+
+    shares: dict[str, float] = {}
+
+    def rows(_self: Any, _number: int, prompts: Any, _k: int, _advance: Any) -> list[dict[str, Any]]:
+        """One sentence of each thinking is in the other language."""
+        found = []
+        for prompt in prompts:
+            problem, mixture = problem_of(prompt), Mixture(check=1.0, mixed_language=1.0)
+            trace = DOMAINS[problem.domain].trace(problem, keyed_random("mixed", len(shares)), mixture)
+            share = language_share(trace.thinking, prompt.language)
+            assert share is not None
+            shares[f"{prompt.id}#0"] = share
+            found.append(
+                {
+                    "sample": 0,
+                    "text": f" <think> {trace.thinking} </think> <answer> {trace.answer} </answer>",
+                    "finish": "stop",
+                    "well_formed": True,
+                    "correct": float(trace.answer == prompt.answer),
+                    "error": None,
+                }
+            )
+        return found
+
+    monkeypatch.setattr(sampling_shards.ModelSampler, "rows", rows)
+    plain = {
+        "from": "zero",
+        "prompts": [{"world": ["math", "logic", "choice", "code"]}],
+        "n": 40,
+        "per_prompt": 1,
+        "keep": ["correct", "readable", "one_language"],
+    }
+    config = make_config(SampleConfig, **plain, refine={"teacher": "rules"})
+    figures = run_sample(config, make_context(tmp_path, trained_base)).figures
+    hopeless = {name for name, share in shares.items() if share < 0.5}
+    assert all(share < 1 for share in shares.values())
+    assert hopeless
+    assert figures["dropped"] == {"not one language": len(hopeless)}
+    kept = read_rows(tmp_path / "data")
+    assert {row.id for row in kept} == shares.keys() - hopeless
+    for row in kept:
+        assert language_share(row.thinking, row.language) == 1.0, row.thinking
+        assert language_share(row.answer, row.language) in (1.0, None), row.answer
+    with pytest.raises(UserError, match="40 not one language"):
+        run_sample(make_config(SampleConfig, **plain), make_context(tmp_path / "plain", trained_base))
+
+
 def test_the_model_itself_may_be_the_teacher(trained_base: Path, questions: Path, tmp_path: Path) -> None:
     from ahalab.grading.pool import GraderPool
     from ahalab.stages.sampling_shards import ModelSampler

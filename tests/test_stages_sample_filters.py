@@ -12,7 +12,7 @@ import pytest
 from ahalab.grading.pool import GraderPool
 from ahalab.records import Prompt
 from ahalab.stages.duplicates import Duplicates
-from ahalab.stages.filters import REASONS, Candidate, Drop, FilterName, Thresholds, first_failing
+from ahalab.stages.filters import OF_TEXT, REASONS, Candidate, Drop, FilterName, Thresholds, first_failing
 from ahalab.stages.sample_config import SampleConfig
 from ahalab.stages.selection import Outcome, Selector
 from ahalab.teachers import Failure, Refined
@@ -255,6 +255,57 @@ def test_what_a_teacher_wrote_is_checked_again(
     if expected == "kept":
         assert outcomes[0].row is not None
         assert (outcomes[0].row.thinking, outcomes[0].row.answer) == (thinking, answer)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "expected"),
+    [
+        (words(301), "after refining: long paragraphs"),
+        ("I write it.\n```python\nprint(2+2)\n```\nThat is 4.", "after refining: code blocks"),
+    ],
+)
+def test_every_filter_of_keep_that_looks_at_a_text_is_asked_again_of_what_a_teacher_wrote(
+    pool: GraderPool, thinking: str, expected: str
+) -> None:
+    assert set(EVERY) - set(OF_TEXT) == {"well_formed", "not_truncated", "unique"}
+    teacher = FakeTeacher(work(thinking, "4"))
+    assert said(select(pool, [candidate()], teacher, keep=list(EVERY))) == [expected]
+    # Filters that the recipe does not name are not asked, here as before refining.
+    assert said(select(pool, [candidate()], teacher, keep=["correct"])) == ["kept"]
+
+
+HALF = "I add the two numbers and look. 等等，我再检查一下。 So it is four."
+MOSTLY = "我把两个数加在一起，等等，我再检查一下，所以就是四。 It is four."
+
+
+def test_mixed_thinking_reaches_the_teacher_that_translates_it_and_hopeless_thinking_does_not(
+    pool: GraderPool,
+) -> None:
+    mixed = [candidate(HALF), replace(candidate(MOSTLY), prompt=prompt("q/2"))]
+    keep = ["correct", "one_language"]
+    teacher = FakeTeacher(work(GOOD_THINKING, "4"))
+    assert said(select(pool, mixed, teacher, keep=keep)) == ["kept", "not one language"]
+    assert [name for name, _ in teacher.seen] == ["q/1"]
+    # A teacher that leaves it mixed gains nothing: the strict threshold stands after refining.
+    lazy = FakeTeacher(lambda _prompt, thinking, answer: Refined(thinking, answer))
+    assert said(select(pool, mixed[:1], lazy, keep=keep)) == ["after refining: not one language"]
+    # Nobody translates where nothing, or the summary alone, is rewritten.
+    assert said(select(pool, mixed[:1], keep=keep)) == ["not one language"]
+    summary = {"refine": {"teacher": "rules", "parts": ["summary"]}, "keep": keep}
+    assert said(select(pool, mixed[:1], teacher, **summary)) == ["not one language"]
+
+
+def test_the_line_before_refining_is_the_recipes_and_never_stricter_than_the_one_after(
+    pool: GraderPool,
+) -> None:
+    teacher = FakeTeacher(work(GOOD_THINKING, "4"))
+    for least, own, expected in ((0.9, 1.0, "not one language"), (0.1, 1.0, "kept"), (0.9, 0.1, "kept")):
+        settings = {
+            "refine": {"teacher": "rules", "least_own_language": least},
+            "thresholds": {"own_language": own},
+            "keep": ["one_language"],
+        }
+        assert said(select(pool, [candidate(HALF)], teacher, **settings)) == [expected]
 
 
 def test_a_teacher_that_fails_takes_only_its_own_row(pool: GraderPool) -> None:

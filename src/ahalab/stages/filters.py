@@ -47,6 +47,15 @@ REASONS: dict[FilterName, str] = {
 }
 """Filter → the reason under which its drops are counted."""
 
+OF_TEXT: tuple[FilterName, ...] = (
+    "correct",
+    "readable",
+    "one_language",
+    "no_long_paragraphs",
+    "no_code_blocks",
+)
+"""Filters that look at a text and its score alone, so that they can be asked of a rewritten one too."""
+
 NO_ANSWER, TAGS_INSIDE = "no answer", "tags inside"
 """Reasons that need no filter: such a text cannot be put into the response format at all."""
 GRADER_FAILED, JUDGE_FAILED, UNCHECKED = "grader failed", "judge failed", "no rule and no judge"

@@ -58,6 +58,12 @@ class RefineConfig(StrictModel):
     prompts_folder: str | None = Field(
         None, min_length=1, description="As the stage's own key, for the teacher that refines."
     )
+    least_own_language: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Where the thinking is rewritten, `one_language` before it asks for this share only (or "
+        "`thresholds.own_language`, if lower): mixed thinking is translated, and held to `thresholds.own_language` "
+        "afterwards. Our choice: what is mostly in another language is dropped.",
+    )
     easy_levels: list[Annotated[int, Field(ge=1)]] = paper_field(
         [],
         "Problems of these levels are answered anew by the teacher, shortly, instead of rewritten (Listing 3).",

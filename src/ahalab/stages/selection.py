@@ -14,11 +14,13 @@ from ahalab.stages.duplicates import Duplicates
 from ahalab.stages.filters import (
     GRADER_FAILED,
     JUDGE_FAILED,
+    OF_TEXT,
     REASONS,
     UNCHECKED,
     Candidate,
     Drop,
     FilterName,
+    Thresholds,
     first_failing,
 )
 from ahalab.stages.sample_config import SampleConfig
@@ -69,14 +71,15 @@ class Selector:
     ) -> None:
         self._config, self._pool, self._judge, self._refiner = config, pool, judge, refiner
         self._key, self._source = key, source
+        self._before = _before_refining(config)
 
     def decide(self, candidates: Sequence[Candidate]) -> list[Outcome]:
         """One outcome a candidate, in their order. Candidates of one prompt must all be given together."""
         config = self._config
         drops: dict[str, Drop] = {}
-        judged = self._judged(candidates)
+        judged = self._judged(candidates, config.keep, self._before)
         for candidate in judged:
-            drop = first_failing(candidate, config.keep, config.thresholds)
+            drop = first_failing(candidate, config.keep, self._before)
             if drop is not None:
                 drops[candidate.id] = drop
         good = [candidate for candidate in judged if candidate.id not in drops]
@@ -105,13 +108,15 @@ class Selector:
         return Outcome(candidate.id, prompt.id, candidate.index, row, None)
 
     def recheck(self, candidates: Sequence[Candidate], after: str) -> list[Drop | None]:
-        """Whether rewritten candidates still pass: the final answer where `keep` asks for it, language, readability."""
-        keep: list[FilterName] = ["one_language", "readable"]
-        scored: Sequence[Candidate] = candidates
-        if "correct" in self._config.keep:
-            keep.insert(0, "correct")
-            scored = self._judged(self.graded(candidates))
-        return [first_failing(one, keep, self._config.thresholds, after=after) for one in scored]
+        """Whether rewritten candidates still pass every filter of `keep` that looks at a text; language and
+        readability are looked at in any case, and the lines are those of `thresholds`."""
+        thresholds = self._config.thresholds
+        keep: list[FilterName] = [name for name in self._config.keep if name in OF_TEXT]
+        keep += [name for name in ("one_language", "readable") if name not in keep]
+        scored = candidates
+        if "correct" in keep:
+            scored = self._judged(self.graded(candidates), keep, thresholds)
+        return [first_failing(one, keep, thresholds, after=after) for one in scored]
 
     def graded(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The candidates with the scores of their prompts' rules."""
@@ -124,18 +129,20 @@ class Selector:
             for candidate, verdict in zip(candidates, self._pool.grade_all(requests), strict=True)
         ]
 
-    def _judged(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates, those that no rule could score with the judge's verdict. What an earlier filter drops
-        anyway is not shown to the judge: verdicts cost."""
-        if self._judge is None or "correct" not in self._config.keep:
+    def _judged(
+        self, candidates: Sequence[Candidate], keep: Sequence[FilterName], thresholds: Thresholds
+    ) -> list[Candidate]:
+        """The candidates, those that no rule could score with the judge's verdict. What an earlier filter of `keep`
+        drops anyway is not shown to the judge: verdicts cost."""
+        if self._judge is None or "correct" not in keep:
             return list(candidates)
-        before = self._config.keep[: self._config.keep.index("correct")]
+        before = keep[: keep.index("correct")]
         asked = [
             place
             for place, one in enumerate(candidates)
             if one.score is None
             and one.unscored == UNCHECKED
-            and first_failing(one, before, self._config.thresholds) is None
+            and first_failing(one, before, thresholds) is None
         ]
         verdicts = self._judge.correctness(
             [
@@ -217,6 +224,15 @@ class Selector:
 
     def _of(self, purpose: str, candidate: Candidate) -> int:
         return make_key(self._key, purpose, candidate.id)
+
+
+def _before_refining(config: SampleConfig) -> Thresholds:
+    """The lines for samples: mixed thinking passes where it is going to be translated (paper B.3.2)."""
+    lines = config.thresholds
+    if config.refine is None or "thinking" not in config.refine.parts:
+        return lines
+    least = min(lines.own_language, config.refine.least_own_language)
+    return lines.model_copy(update={"own_language": least})
 
 
 def with_score(candidate: Candidate, score: float | None, error: str | None) -> Candidate:
