@@ -91,6 +91,9 @@ class FakeTeacher:
     ) -> list[Outcome]:
         return [self._done(prompt, "", "", key) for prompt, key in items]
 
+    def respond_briefly(self, items: Sequence[tuple[Prompt, int]]) -> list[Outcome]:
+        return self.respond(items, "where_useful")
+
     def _done(self, prompt: Prompt, thinking: str, answer: str, key: int) -> Outcome:
         self.seen.append((prompt.id, key))
         made = self._work(prompt, thinking, answer)

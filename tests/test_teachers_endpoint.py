@@ -15,7 +15,7 @@ from ahalab.errors import UserError
 from ahalab.records import Prompt
 from ahalab.teachers import PARTS, Failure, Judge, Refined, RefineItem, Teacher, make_judge, make_teacher
 from ahalab.teachers.asking import MOST_ASKS
-from ahalab.teachers.endpoint import is_simple
+from ahalab.teachers.easy import is_simple
 from endpoint_server import EndpointServer, block, error, mark_of, obliging, say
 
 QUESTION = "A train leaves with 12 people; 5 get off, 9 get on and 2 get off. How many are in it?"
@@ -53,11 +53,15 @@ def test_refining_asks_for_the_thinking_and_then_for_a_summary_of_it(tmp_path: P
     assert teacher.counts == {"refined": 1, "tokens_in": 14, "tokens_out": 10}
 
 
-def test_the_questions_language_is_named(tmp_path: Path) -> None:
-    chinese = Prompt("s/3", "一共有多少人？12、5、9。", "26", "math", "s", "exact", "zh")
+@pytest.mark.parametrize(
+    ("code", "question", "name"),
+    [("zh", "一共有多少人？12、5、9。", "Chinese"), ("de", "Wie viele sind es: 12, 5 und 9?", "German")],
+)
+def test_the_questions_language_is_named(tmp_path: Path, code: str, question: str, name: str) -> None:
+    prompt = Prompt("s/3", question, "26", "math", "s", "exact", code)
     with EndpointServer(obliging) as server:
-        teacher_at(server, tmp_path).refine([RefineItem(chinese, "x", "26", 1)], PARTS)
-    assert "Write in Chinese only" in server.prompts[0]
+        teacher_at(server, tmp_path).refine([RefineItem(prompt, "x", "26", 1)], PARTS)
+    assert f"Write in {name} only" in server.prompts[0]
 
 
 def test_one_part_alone_costs_one_request_and_leaves_the_other(tmp_path: Path) -> None:
@@ -73,16 +77,35 @@ def test_one_part_alone_costs_one_request_and_leaves_the_other(tmp_path: Path) -
     assert len(server.prompts) == 2
 
 
+EASY = Prompt("s/4", "What is 1 + 1?", "2", "math", "s", "exact")
+
+
 def test_easy_sums_are_answered_briefly_in_one_request(tmp_path: Path) -> None:
-    easy = Prompt("s/4", "What is 1 + 1?", "2", "math", "s", "exact")
-    assert is_simple(easy)
+    assert is_simple(EASY)
     assert not is_simple(PROMPT)
     with EndpointServer(obliging) as server:
-        (outcome,) = teacher_at(server, tmp_path).refine([RefineItem(easy, "long notes", "2", 1)], PARTS)
+        (outcome,) = teacher_at(server, tmp_path).refine([RefineItem(EASY, "long notes", "2", 1)], PARTS)
         assert outcome == Refined("I think.", "Here you are: \\boxed{2}.")
         assert len(server.prompts) == 1
-        teacher_at(server, tmp_path).respond([(PROMPT, 1), (GENERAL, 1)], "where_useful")
-    assert ["easy question" in prompt for prompt in server.prompts] == [True, True, False]
+    assert "easy question" in server.prompts[0]
+
+
+def test_only_easy_sums_are_answered_with_their_examples_unless_the_recipe_calls_others_easy(
+    tmp_path: Path,
+) -> None:
+    asked = [(EASY, 1), (PROMPT, 2), (GENERAL, 3)]
+    easily = []
+    for number, answer in enumerate(
+        (
+            lambda teacher: teacher.respond(asked, "where_useful"),
+            lambda teacher: teacher.respond(asked, "never"),
+            lambda teacher: teacher.respond_briefly(asked),
+        )
+    ):
+        with EndpointServer(obliging) as server:
+            answer(teacher_at(server, tmp_path / str(number), parallel=1))
+        easily.append(["easy question" in prompt for prompt in server.prompts])
+    assert easily == [[True, False, False], [False, False, False], [True, True, False]]
 
 
 def test_a_changed_final_answer_fails_that_item_alone_and_is_counted(tmp_path: Path) -> None:

@@ -195,9 +195,7 @@ class Selector:
         settings = self._config.refine
         easy = [one for one in chosen if one.prompt.level in settings.easy_levels]
         others = [one for one in chosen if one.prompt.level not in settings.easy_levels]
-        answers = self._refiner.respond(
-            [(one.prompt, self._of("answer", one)) for one in easy], "where_useful"
-        )
+        answers = self._refiner.respond_briefly([(one.prompt, self._of("answer", one)) for one in easy])
         rewritten = self._refiner.refine([self._item(one) for one in others], settings.parts)
         made = [*zip(easy, answers, strict=True), *zip(others, rewritten, strict=True)]
         refined = []

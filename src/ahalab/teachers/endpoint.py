@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,17 +9,14 @@ from ahalab.records import Prompt
 from ahalab.teachers.asking import Task
 from ahalab.teachers.at_endpoint import AtEndpoint
 from ahalab.teachers.checks import check_refined, check_response, final_answer
+from ahalab.teachers.easy import is_simple
 from ahalab.teachers.protocol import PARTS, Failure, Outcome, Part, Refined, RefineItem, ThinkingChoice
 from ahalab.teachers.replies import read_sections, read_text
+from ahalab.text.languages import LANGUAGE_CODES
 
-LANGUAGES = {"en": "English", "zh": "Chinese"}
 WANTED: dict[ThinkingChoice, str] = {"where_useful": "where useful", "always": "always", "never": "never"}
 
 _NAMES = ("refine_thinking", "summary", "simple_math", "general_response")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-SIMPLE_LENGTH, SIMPLE_NUMBERS = 60, 2
-"""A mathematical question of at most so many characters and numbers is an easy one, answered briefly with the examples
-of `simple_math.txt` (paper, Listing 3; which questions are easy is our choice)."""
 
 
 class EndpointTeacher(AtEndpoint):
@@ -29,11 +25,12 @@ class EndpointTeacher(AtEndpoint):
     prompt_files = _NAMES
 
     def refine(self, items: Sequence[RefineItem], parts: Collection[Part]) -> list[Outcome]:
-        """See `Teacher.refine`: the thinking first, then a summary of the refined thinking; easy sums in one go."""
+        """See `Teacher.refine`: the thinking first, then a summary of the refined thinking; easy sums in one go, with
+        the examples of `simple_math.txt`."""
         outcomes: list[Outcome] = [Refined(item.thinking, item.answer) for item in items]
         easy = [i for i, item in enumerate(items) if set(parts) == set(PARTS) and is_simple(item.prompt)]
         rest = [i for i in range(len(items)) if i not in set(easy)]
-        self._work(outcomes, easy, lambda i: self._simple(items[i]))
+        self._work(outcomes, easy, lambda i: self._simple(items[i].prompt, items[i].key))
         if "thinking" in parts:
             self._work(outcomes, rest, lambda i: self._thinking(items[i]))
         if "summary" in parts:
@@ -45,14 +42,26 @@ class EndpointTeacher(AtEndpoint):
         return self._counted("refined", checked)
 
     def respond(self, items: Sequence[tuple[Prompt, int]], thinking: ThinkingChoice) -> list[Outcome]:
-        """See `Teacher.respond`; mathematics is answered briefly, with the examples of `simple_math.txt`."""
-        plain = {"thinking_wanted": WANTED[thinking]}
+        """See `Teacher.respond`; easy sums are answered briefly, with the examples of `simple_math.txt`."""
         tasks = [
-            self._task("simple_math", prompt, key, {}, read_sections)
-            if prompt.domain == "math" and thinking != "never"
-            else self._task("general_response", prompt, key, {}, read_sections, plain)
+            self._simple(prompt, key)
+            if thinking != "never" and is_simple(prompt)
+            else self._general(prompt, key, thinking)
             for prompt, key in items
         ]
+        return self._answered(tasks, thinking)
+
+    def respond_briefly(self, items: Sequence[tuple[Prompt, int]]) -> list[Outcome]:
+        """See `Teacher.respond_briefly`."""
+        tasks = [
+            self._simple(prompt, key)
+            if prompt.domain == "math"
+            else self._general(prompt, key, "where_useful")
+            for prompt, key in items
+        ]
+        return self._answered(tasks, "where_useful")
+
+    def _answered(self, tasks: Sequence[Task], thinking: ThinkingChoice) -> list[Outcome]:
         outcomes: list[Outcome] = self._asker.ask(tasks)
         checked = [one if isinstance(one, Failure) else check_response(one, thinking) for one in outcomes]
         return self._counted("answered", checked)
@@ -63,8 +72,12 @@ class EndpointTeacher(AtEndpoint):
         for place, result in zip(places, self._asker.ask([make(place) for place in places]), strict=True):
             outcomes[place] = result
 
-    def _simple(self, item: RefineItem) -> Task:
-        return self._task("simple_math", item.prompt, item.key, {}, read_sections)
+    def _simple(self, prompt: Prompt, key: int) -> Task:
+        return self._task("simple_math", prompt, key, {}, read_sections)
+
+    def _general(self, prompt: Prompt, key: int, thinking: ThinkingChoice) -> Task:
+        plain = {"thinking_wanted": WANTED[thinking]}
+        return self._task("general_response", prompt, key, {}, read_sections, plain)
 
     def _thinking(self, item: RefineItem) -> Task:
         def read(text: str, nonce: str) -> Outcome:
@@ -93,20 +106,10 @@ class EndpointTeacher(AtEndpoint):
         read: Callable[[str, str], Any],
         plain: Mapping[str, str] | None = None,
     ) -> Task:
-        words = {"language": LANGUAGES.get(prompt.language, prompt.language), **(plain or {})}
+        words = {"language": LANGUAGE_CODES.get(prompt.language, prompt.language), **(plain or {})}
         return Task(key, self._instructions[name], {"question": prompt.question, **data}, words, read)
 
     def _counted(self, done: str, outcomes: list[Outcome]) -> list[Outcome]:
         for outcome in outcomes:
             self._asker.counts[f"failed: {outcome.reason}" if isinstance(outcome, Failure) else done] += 1
         return outcomes
-
-
-def is_simple(prompt: Prompt) -> bool:
-    """Whether a question is easy mathematics (see `SIMPLE_LENGTH`)."""
-    question = prompt.question
-    return (
-        prompt.domain == "math"
-        and len(question) <= SIMPLE_LENGTH
-        and 0 < len(_NUMBER.findall(question)) <= SIMPLE_NUMBERS
-    )

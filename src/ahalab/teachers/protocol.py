@@ -79,3 +79,7 @@ class Teacher(Protocol):
 
         `thinking`: "where_useful" leaves trivial queries without, "always" wants one, "never" none.
         """
+
+    def respond_briefly(self, items: Sequence[tuple[Prompt, int]]) -> list[Outcome]:
+        """Answer (prompt, key) items that a recipe calls easy (paper, Listing 3): mathematics with a short thinking
+        and a short solution, anything else as `respond` does where thinking is useful."""

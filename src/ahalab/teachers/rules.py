@@ -44,6 +44,10 @@ class RulesTeacher:
         """See `Teacher.respond`. UserError for a prompt that is not of the tiny world."""
         return [self._counted("answered", self._respond(prompt, key, thinking)) for prompt, key in items]
 
+    def respond_briefly(self, items: Sequence[tuple[Prompt, int]]) -> list[Outcome]:
+        """See `Teacher.respond_briefly`: the world's own answers are short already."""
+        return self.respond(items, "where_useful")
+
     def _refine(self, item: RefineItem, parts: Collection[Part]) -> Outcome:
         answer = item.answer if item.prompt.verifier == "function" else final_answer(item.answer)
         made = _asked(lambda: teacher.refine(item.prompt, item.thinking, answer, item.key), item.prompt)

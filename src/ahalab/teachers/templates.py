@@ -24,6 +24,7 @@ DATA_SLOTS: dict[str, tuple[str, ...]] = {
     "own_thinking": ("question", "thought_process"),
     "own_summary": ("question", "thought_process", "final_answer"),
     "own_response": ("question",),
+    "own_simple": ("question",),
 }
 """Prompt file → the slots that take text from outside; each must be there."""
 
