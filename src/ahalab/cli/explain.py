@@ -30,7 +30,8 @@ def explain(
     loaded = load_recipe(recipe, parse_sets(set_))
     output.print(draw(loaded), highlight=False)
     for stage in loaded.stages.values():
-        table = Table(title=f"{escape(stage.name)} ({stage.kind.name})", title_justify="left")
+        beside = f", beside {stage.config.paper_role}" if stage.config.paper_role else ""
+        table = Table(title=escape(f"{stage.name} ({stage.kind.name}){beside}"), title_justify="left")
         table.add_column("key", no_wrap=True)
         table.add_column("value", overflow="fold", max_width=40)
         table.add_column("paper", max_width=30)

@@ -23,6 +23,7 @@ from ahalab.prompts.config import KINDS as PROMPT_KINDS
 from ahalab.prompts.config import Weighted
 from ahalab.prompts.mapping import ColumnMapping
 from ahalab.stages.data_entries import FileData, ForeignData, HubData
+from ahalab.stages.inputs import Said
 from ahalab.validation import validate
 
 HEAD = """\
@@ -199,12 +200,20 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _paper(field: FieldInfo) -> str:
-    """The paper's value, and what qualifies it in brackets; empty where the key has no counterpart there."""
-    extra = field.json_schema_extra
-    if not isinstance(extra, dict) or extra.get("paper") is None:
+    """The paper's value, what qualifies it in brackets, and what it is in other roles; empty where the key has no
+    counterpart there."""
+    extra: Any = field.json_schema_extra
+    if not isinstance(extra, dict):
         return ""
-    value, note = extra["paper"], extra.get("paper_note")
-    return (value if isinstance(value, str) else _shown(value)) + (f" ({note})" if note else "")
+    usual = Said(extra.get("paper"), extra.get("paper_note") or "")
+    others = {role: said for role, said in extra.get("paper_roles", {}).items() if said != usual}
+    stated = [] if usual.value is None else [_said(usual)]
+    return "; ".join([*stated, *(f"{role}: {_said(said)}" for role, said in others.items())])
+
+
+def _said(said: Said) -> str:
+    value = said.value if isinstance(said.value, str) else _shown(said.value)
+    return value + (f" ({said.note})" if said.note else "")
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,10 +26,45 @@ class InputRef:
     kinds: tuple[ArtifactKind, ...] = ("model",)
 
 
-def paper_field(default: Any, description: str, paper: Any = None, note: str = "", **bounds: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range that the paper prints: every value in it is the paper's."""
+
+    least: float
+    most: float
+
+    def __contains__(self, value: float) -> bool:
+        # A tenth of 2e-5 is not quite 2e-6.
+        ends = (self.least, self.most)
+        return self.least <= value <= self.most or any(math.isclose(value, end) for end in ends)
+
+    def __str__(self) -> str:
+        return f"{self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the paper gives for a field: its value in the field's own form, a `Span`, or prose; and a qualification."""
+
+    value: Any
+    note: str = ""
+
+
+def paper_field(
+    default: Any,
+    description: str,
+    paper: Any = None,
+    note: str = "",
+    *,
+    roles: Mapping[str, Said] | None = None,
+    **bounds: Any,
+) -> Any:
     """A config field beside the paper's value: `paper` in the same form, `note` what qualifies it; None where the
-    paper has no counterpart. `bounds` are pydantic's."""
-    extra = {} if paper is None else {"paper": paper, "paper_note": note}
+    paper has no counterpart. `roles` has what the paper gives instead for a stage of some role (see
+    `StageConfig.paper_role`). `bounds` are pydantic's."""
+    extra: dict[str, Any] = {} if paper is None else {"paper": paper, "paper_note": note}
+    if roles:
+        extra["paper_roles"] = dict(roles)
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
@@ -42,3 +79,12 @@ class StageConfig(StrictModel):
     def endpoint_names(self) -> tuple[str, ...]:
         """Names of the recipe's endpoints that the stage calls; part of what decides its result."""
         return ()
+
+    @property
+    def paper_role(self) -> str:
+        """Which of the paper's stages this one stands for, where the paper's values depend on it; else ""."""
+        return ""
+
+    def derived(self) -> dict[str, Any]:
+        """Field → the value that stands for a None there, where another field decides it."""
+        return {}

@@ -140,6 +140,10 @@ class RewardModelConfig(StageConfig):
         """Where the cosine ends."""
         return self.learning_rate / 10 if self.final_learning_rate is None else self.final_learning_rate
 
+    def derived(self) -> dict[str, Any]:
+        """The last learning rate, of the first."""
+        return {"final_learning_rate": self.floor}
+
     @property
     def kind(self) -> RewardKind:
         """Which of the two it is."""

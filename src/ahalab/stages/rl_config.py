@@ -3,7 +3,7 @@
 Presets fill what the user leaves out. `modern` is what peers converged on (token-level mean, no KL, clip-higher, one
 update per rollout). `paper` is R1-Zero's own, as far as it is printed, `paper-r1-reasoning` and `paper-r1-alignment`
 those of R1's two RL stages; what the paper leaves open is marked "our choice". A field's `paper` is the paper's value
-in the same form, `paper_note` what qualifies it.
+in the same form, `paper_note` what qualifies it, `paper_roles` what it is for a stage in another of the paper's roles.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from ahalab.stages.alignment_config import (
     check_alignment,
     preference_input,
 )
-from ahalab.stages.inputs import InputRef, StageConfig, paper_field
+from ahalab.stages.inputs import InputRef, Said, StageConfig, paper_field
 from ahalab.validation import StrictModel, suggestion, told
 
 RuleReward = Literal["accuracy", "format", "language"]
 REWARDS: tuple[RuleReward, ...] = get_args(RuleReward)
+
+ZERO, FIRST, SECOND = "R1-Zero", "R1's first RL stage", "R1's second RL stage"
+"""The paper's three uses of RL: a stage of a recipe stands for one of them."""
 
 _PAPER: dict[str, Any] = {
     "prompts_per_step": 32,
@@ -40,7 +43,9 @@ _PAPER: dict[str, Any] = {
     "accuracy_needs_format": False,
     "max_new_tokens": 32768,
 }
-_WITH_LANGUAGE = {"rewards": {"accuracy": 1.0, "format": 1.0, "language": 1.0}}
+_THREE = {"accuracy": 1.0, "format": 1.0, "language": 1.0}
+_WITH_LANGUAGE = {"rewards": _THREE}
+_EPSILON = {ZERO: Said("not said", f"10 in {FIRST}")}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": {},
@@ -79,14 +84,14 @@ class RLConfig(StageConfig):
         {"accuracy": 1.0, "format": 1.0},
         "Reward parts and weights; a part of weight 0 is measured and not rewarded.",
         paper={"accuracy": 1.0, "format": 1.0},
-        note="equal weight; R1's two RL stages add language",
+        note="equal weight",
+        roles=dict.fromkeys((FIRST, SECOND), Said(_THREE, "added directly")),
         min_length=1,
     )
     preference: PreferenceConfig | None = paper_field(
         None,
         "Reward models for general prompts, in the window.",
-        paper="a helpful and a safety reward model",
-        note="R1's second RL stage only",
+        roles={SECOND: Said("a helpful and a safety reward model")},
     )
     window: WindowConfig | None = paper_field(
         None, "The last steps, in which general prompts and preference rewards join."
@@ -113,7 +118,13 @@ class RLConfig(StageConfig):
         0.0, "β of a KL to the reference in each token's reward: PPO's way.", paper="not said"
     )
     steps: Annotated[int, Field(ge=1)] = paper_field(
-        200, "Policy updates.", paper=10400, note="R1-Zero; R1's first RL stage not said, its second 1,700"
+        200,
+        "Policy updates.",
+        paper=10400,
+        roles={
+            FIRST: Said("not said"),
+            SECOND: Said(1700, "the nearest in whole rollouts of 16 updates is 1,696"),
+        },
     )
     prompts_per_step: Annotated[int, Field(ge=1)] = paper_field(16, "Prompts per update.", paper=32)
     samples_per_prompt: Annotated[int, Field(ge=2)] = paper_field(8, "Group size G.", paper=16)
@@ -121,10 +132,10 @@ class RLConfig(StageConfig):
         1, "Updates made from one rollout; a rollout has prompts_per_step times as many prompts.", paper=16
     )
     max_new_tokens: Annotated[int, Field(ge=1)] = paper_field(
-        256, "Longest completion.", paper=32768, note="65536 after step 8200"
+        256, "Longest completion.", paper=32768, roles={ZERO: Said(32768, "65536 after step 8200")}
     )
     temperature: Annotated[float, Field(gt=0, le=2)] = paper_field(
-        1.0, "Sampling temperature.", paper=1.0, note="0.7 in R1's second RL stage"
+        1.0, "Sampling temperature.", paper=1.0, roles={SECOND: Said(0.7)}
     )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = paper_field(
         5e-5, "AdamW learning rate (constant after warm-up).", paper=3e-6
@@ -138,10 +149,14 @@ class RLConfig(StageConfig):
         0.2,
         "ε below: the ratio is clipped at 1 − clip_low.",
         paper=10.0,
-        note="R1's first RL stage; R1-Zero's is not printed",
+        roles=_EPSILON,
     )
     clip_high: Annotated[float, Field(gt=0)] = paper_field(
-        0.28, "ε above (clip-higher, DAPO).", paper=10.0, note="as clip_low: the paper has one ε"
+        0.28,
+        "ε above (clip-higher, DAPO).",
+        paper=10.0,
+        note="as clip_low: the paper has one ε",
+        roles=_EPSILON,
     )
     kl_coefficient: Annotated[float, Field(ge=0)] = paper_field(
         0.0, "β of the k3 KL in the loss.", paper=0.001
@@ -172,6 +187,7 @@ class RLConfig(StageConfig):
         "Prompt template: the model's chat template, the paper's Table 1, or whichever it has.",
         paper="table1",
         note="for a base without a chat template",
+        roles=dict.fromkeys((FIRST, SECOND), Said("not said")),
     )
     think_prefill: bool = paper_field(False, "Put `<think>` at the end of the prompt.", paper="not said")
     tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
@@ -229,6 +245,13 @@ class RLConfig(StageConfig):
                 "drop_zero_gradient_groups needs kl_coefficient 0: with a KL term no group's gradient is exactly zero"
             )
         return self
+
+    @property
+    def paper_role(self) -> str:
+        """R1-Zero, or the first RL stage of R1 (it names the language reward), or the second (it has a window)."""
+        if self.window is not None:
+            return SECOND
+        return FIRST if "language" in self.rewards else ZERO
 
     @property
     def has_reference(self) -> bool:

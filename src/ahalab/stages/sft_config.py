@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ahalab.stages.data_entries import DataEntries, data_refs
-from ahalab.stages.inputs import InputRef, StageConfig, paper_field
+from ahalab.stages.inputs import InputRef, Said, Span, StageConfig, paper_field
 from ahalab.validation import told
+
+DISTILLATION = "distillation"
+"""The role in which the paper's values are those of its students."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "modern": {},
@@ -45,20 +48,21 @@ class SFTConfig(StageConfig):
     data: DataEntries = Field(
         min_length=1, description="Data sets: names of stages, and `file:` or `hub:` entries."
     )
-    epochs: Annotated[int, Field(ge=1)] = paper_field(
-        3, "How often each row is seen.", paper=2, note="2 to 3, in all supervised stages"
-    )
+    epochs: Annotated[int, Field(ge=1)] = paper_field(3, "How often each row is seen.", paper=Span(2, 3))
     batch_size: Annotated[int, Field(ge=1)] = paper_field(
-        32, "Rows in one update.", paper=128, note="64 in distillation"
+        32, "Rows in one update.", paper=128, roles={DISTILLATION: Said(64)}
     )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = paper_field(
-        5e-4, "Peak AdamW learning rate.", paper=5e-5, note="2e-5 to 1e-4 in distillation, by model"
+        5e-4,
+        "Peak AdamW learning rate.",
+        paper=5e-5,
+        roles={DISTILLATION: Said(Span(2e-5, 1e-4), "by student")},
     )
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = paper_field(
         None,
         "Where its cosine ends (default: a tenth of learning_rate).",
         paper=5e-6,
-        note="a tenth of the first rate in distillation too",
+        roles={DISTILLATION: Said(Span(2e-6, 1e-5), "a tenth of the first rate")},
     )
     warmup_steps: Annotated[int, Field(ge=0)] = paper_field(5, "Linear warm-up before it.", paper="not said")
     weight_decay: Annotated[float, Field(ge=0)] = paper_field(0.0, "AdamW weight decay.", paper="not said")
@@ -110,6 +114,15 @@ class SFTConfig(StageConfig):
         """Learning rate of the last update."""
         given = self.final_learning_rate
         return self.learning_rate / 10 if given is None else given
+
+    @property
+    def paper_role(self) -> str:
+        """Distillation, where a student learns; all other supervised stages share their values."""
+        return DISTILLATION if self.from_ == "small_base" or self.preset == "distill" else ""
+
+    def derived(self) -> dict[str, Any]:
+        """The last learning rate, of the first."""
+        return {"final_learning_rate": self.floor}
 
     def input_refs(self) -> dict[str, InputRef]:
         """The model, and the stages among the data sets as "data[0]", …"""
