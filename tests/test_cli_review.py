@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ahalab.records import SupervisedRow
-from ahalab.stages.datasets import write_rows
-from ahalab.stages.review import ReviewFile, export_rows, read_reviewed
+from ahalab.stages.datasets import write_dropped, write_rows
+from ahalab.stages.review import ReviewFile, export_rows, read_review
 from conftest import Aha, Outcome
 from small_runs import write_recipe
 
@@ -54,7 +54,7 @@ def answer(aha: Aha, monkeypatch: pytest.MonkeyPatch) -> Answer:
 
 
 def decisions(path: Path) -> list[tuple[str, str]]:
-    return [(one.status, one.note) for one in read_reviewed(path)]
+    return [(one.status, one.note) for one in read_review(path).rows]
 
 
 def test_keep_drop_skip_and_quit(answer: Answer, file: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_edited_row_is_kept_and_known_as_edited(
     monkeypatch.setenv("EDITOR", editor(tmp_path, "t = t.replace('I add', 'Carefully I add')"))
     done = answer("e\nk\nq\n", file)
     assert done.code == 0, done.err
-    first, second, *_ = read_reviewed(file)
+    first, second, *_ = read_review(file).rows
     assert first.row.thinking == "Carefully I add 1 to 0."
     assert (first.row.answer, first.status, first.edited) == ("1", "keep", True)
     assert not second.edited
@@ -171,7 +171,7 @@ def test_hostile_text_reaches_the_terminal_as_plain_text(answer: Answer, tmp_pat
     assert not {"\x1b", "\u202e", "\x07"} & set(done.out)
     assert "\\u{001B}[31mred" in done.out
     assert "[bold]loud[/bold]" in done.out
-    assert read_reviewed(tmp_path / "review.jsonl")[0].row.thinking == hostile
+    assert read_review(tmp_path / "review.jsonl").rows[0].row.thinking == hostile
 
 
 def test_any_editor_may_mark_the_rows(file: Path) -> None:
@@ -179,7 +179,65 @@ def test_any_editor_may_mark_the_rows(file: Path) -> None:
     assert json.loads(text.splitlines()[0])["status"] == ""
     assert text.startswith('{"status": "", "note": "", "id": "q/0#0"'), "what a person writes stands first"
     file.write_text(text.replace('"status": ""', '"status": "drop"', 1), encoding="utf-8")
-    assert [one.dropped for one in read_reviewed(file)] == [True, False, False, False]
+    assert [one.dropped for one in read_review(file).rows] == [True, False, False, False]
+
+
+def without(file: Path, *numbers: int) -> None:
+    """Remove lines, counted from 1."""
+    kept = [
+        line
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(True), 1)
+        if number not in numbers
+    ]
+    file.write_text("".join(kept), encoding="utf-8")
+
+
+def test_what_was_exported_is_known_whatever_is_removed_marked_or_edited(
+    answer: Answer, tmp_path: Path
+) -> None:
+    file = tmp_path / "review.jsonl"
+    write_rows(tmp_path / "data", [row(number) for number in range(4)])
+    write_dropped(tmp_path / "data", {"not correct": 7, "truncated": 2})
+    export_rows(tmp_path, file)
+    without(file, 2, 4)
+    assert "1 kept, 0 dropped, 1 open, 2 removed" in answer("k\nq\n", file).out
+    ReviewFile(file).edit(1, "I count.", "3")
+    review = read_review(file)
+    assert review.removed == ["q/1#0", "q/3#0"]
+    assert review.exported.dropped == {"not correct": 7, "truncated": 2}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: without(file, 5), 'its last line, which begins with {"exported":, is missing'),
+        (
+            lambda file: file.write_text(file.read_text() + '{"exported": {"ids": []}}\n'),
+            "row 6: a second line",
+        ),
+        (
+            lambda file: file.write_text(file.read_text().replace('"dropped": {', '"droped": {')),
+            "row 5: this line",
+        ),
+        (
+            lambda file: file.write_text(file.read_text().replace('"dropped": {', '"dropped": {"a": "b"')),
+            "row 5: this line says what was exported and is no longer as it was",
+        ),
+        (
+            lambda file: file.write_text(file.read_text().replace('"id": "q/2#0"', '"id": "q/9#0"')),
+            "row 3: the id 'q/9#0' was not exported: rows may be edited or removed, not added",
+        ),
+    ],
+)
+def test_a_file_that_no_longer_says_what_was_exported_is_refused(
+    answer: Answer, file: Path, damage: Callable[[Path], Any], said: str
+) -> None:
+    damage(file)
+    before = file.read_bytes()
+    done = answer("k\n", file)
+    assert done.code == 2
+    assert said in done.err
+    assert file.read_bytes() == before
 
 
 def test_export_takes_the_rows_of_a_finished_stage_and_overwrites_nothing(
@@ -199,7 +257,7 @@ def test_export_takes_the_rows_of_a_finished_stage_and_overwrites_nothing(
     done = aha("review", "--export", run, "cold", target)
     assert done.code == 0, done.err
     assert f"rows of cold written to {target}" in done.out
-    assert len(read_reviewed(target)) > 0
+    assert len(read_review(target).rows) > 0
     again = aha("review", "--export", run, "cold", target)
     assert again.code == 2
     assert "exists already and may hold a person's decisions" in again.err
@@ -213,7 +271,9 @@ def test_export_takes_the_rows_of_a_finished_stage_and_overwrites_nothing(
     done = aha("run", write_recipe(path, recipe), "--runs", tmp_path)
     assert done.code == 0, done.err
     data = tmp_path / "second" / "stages" / "cold" / "data"
-    assert json.loads((data / "dropped.json").read_text()) == {"dropped in review": 1}
+    before = json.loads((run / "stages" / "cold" / "data" / "dropped.json").read_text())
+    assert before["not correct"] > 0
+    assert json.loads((data / "dropped.json").read_text()) == {**before, "dropped in review": 1}
     assert len((data / "rows.jsonl").read_text().splitlines()) == len(opened.rows) - 1
 
 

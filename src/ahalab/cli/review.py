@@ -69,7 +69,10 @@ def _go_through(path: Path, *, every: bool) -> None:
     except (EOFError, KeyboardInterrupt):
         output.print()
     counts = file.counts()
-    output.print(f"{counts['keep']} kept, {counts['drop']} dropped, {counts['open']} open", highlight=False)
+    removed = f", {counts['removed']} removed" if counts["removed"] else ""
+    output.print(
+        f"{counts['keep']} kept, {counts['drop']} dropped, {counts['open']} open{removed}", highlight=False
+    )
 
 
 def _one(file: ReviewFile, place: int, *, every: bool) -> int | None:

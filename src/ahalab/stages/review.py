@@ -1,7 +1,8 @@
 """A person goes through the rows of a data set: exported as JSONL with a status and a note, marked, imported again.
 
 Any editor will do, and `aha review FILE` in a terminal. `status` is "" (not looked at: counts as kept), "keep" or
-"drop"; `note` is free text, for a drop its reason; `original` is a hash by which an edited row is known.
+"drop"; `note` is free text, for a drop its reason; `original` is a hash by which an edited row is known. The last line
+says which rows were exported and what had been dropped before: what is gone from the file is counted by it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args
 from ahalab.errors import UserError
 from ahalab.records import SupervisedRow
 from ahalab.runs.jsonl import read_jsonl
-from ahalab.stages.datasets import FOLDER_NAME, ROWS_NAME, read_rows
+from ahalab.stages.datasets import FOLDER_NAME, ROWS_NAME, read_dropped, read_rows
 from ahalab.stages.shards import write_whole
 from ahalab.text.template import TAGS
 from ahalab.validation import nearest
@@ -26,6 +27,9 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 _ROW_KEYS = tuple(field.name for field in fields(SupervisedRow))
 _REVIEW_KEYS = ("status", "note", "original")
+_EXPORTED = "exported"
+"""The only key of the last line."""
+_BEGINS = f'{{"{_EXPORTED}":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,30 @@ class ReviewedRow:
         return self.original != content_hash(self.row)
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a review file held when it was written."""
+
+    ids: tuple[str, ...]
+    """Of its rows, in their order."""
+    dropped: Mapping[str, int]
+    """Reason → how many samples the stage had dropped before the rows were exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review file as a person left it."""
+
+    rows: list[ReviewedRow]
+    exported: Exported
+
+    @property
+    def removed(self) -> list[str]:
+        """The ids of rows that were exported and are gone from the file."""
+        there = {one.row.id for one in self.rows}
+        return [one for one in self.exported.ids if one not in there]
+
+
 def content_hash(row: SupervisedRow) -> str:
     """16 hex digits of thinking and answer."""
     text = f"{len(row.thinking)}\x1f{row.thinking}{row.answer}"
@@ -70,23 +98,30 @@ def export_rows(stage_folder: Path, file: Path) -> int:
         )
     if not file.parent.is_dir():
         raise UserError(f"{file}: the folder {file.parent} does not exist; make it first.")
-    write_whole(file, (_line(ReviewedRow(0, row, original=content_hash(row))) for row in rows))
+    exported = Exported(tuple(row.id for row in rows), read_dropped(stage_folder / FOLDER_NAME))
+    _write(file, Review([ReviewedRow(0, row, original=content_hash(row)) for row in rows], exported))
     return len(rows)
 
 
-def read_reviewed(file: Path) -> list[ReviewedRow]:
-    """The rows of a review file.
+def read_review(file: Path) -> Review:
+    """A review file.
 
     Raises:
         UserError: naming file, row and key for what is not as it was exported: a missing or unknown key, a value of
             another type, an unknown status, a blank answer, a tag of the response format inside a part, an id that
-            occurs twice.
+            occurs twice or was not exported; or the last line is missing.
     """
     reader = read_jsonl(file)
     found: list[ReviewedRow] = []
+    exported: Exported | None = None
     seen: dict[str, int] = {}
     for values in reader:
         where = f"{file}, row {reader.row}"
+        if _EXPORTED in values:
+            if exported is not None:
+                raise UserError(f"{where}: a second line begins with {_BEGINS}: a file holds one export.")
+            exported = _parse_exported(values, where)
+            continue
         one = _parse(values, where, reader.row)
         before = seen.setdefault(one.row.id, reader.row)
         if before != reader.row:
@@ -98,28 +133,42 @@ def read_reviewed(file: Path) -> list[ReviewedRow]:
         raise UserError(f"{file}: its last row is cut off. Mend or remove it.")
     if not found:
         raise UserError(f"{file} has no rows. Export them with `aha review --export RUN STAGE FILE`.")
-    return found
+    if exported is None:
+        raise UserError(
+            f"{file}: its last line, which begins with {_BEGINS}, is missing: without it what was removed cannot be "
+            "counted. Export the stage once more to another file and copy the last line of that one."
+        )
+    known = set(exported.ids)
+    for one in found:
+        if one.row.id not in known:
+            raise UserError(
+                f"{file}, row {one.number}: the id {one.row.id!r} was not exported: rows may be edited or removed, "
+                "not added."
+            )
+    return Review(found, exported)
 
 
 class ReviewFile:
     """A review file being gone through. Every decision is on disk before the next row is shown.
 
     Raises:
-        UserError: as `read_reviewed`.
+        UserError: as `read_review`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows = read_reviewed(path)
+        review = read_review(path)
+        self.rows, self.exported = review.rows, review.exported
 
     def first_open(self) -> int | None:
         """The first row without a status; None when every row has one."""
         return next((place for place, one in enumerate(self.rows) if one.status == ""), None)
 
     def counts(self) -> dict[str, int]:
-        """How many rows have which status; "open" has none."""
+        """How many rows have which status; "open" has none, "removed" are gone from the file."""
         counts = Counter(one.status or "open" for one in self.rows)
-        return {name: counts[name] for name in ("keep", "drop", "open")}
+        removed = len(Review(self.rows, self.exported).removed)
+        return {name: counts[name] for name in ("keep", "drop", "open")} | {"removed": removed}
 
     def mark(self, place: int, status: Status, note: str | None = None) -> None:
         """Set the status of a row, and its note unless that is None; written at once."""
@@ -140,7 +189,7 @@ class ReviewFile:
     def _put(self, place: int, row: ReviewedRow) -> None:
         changed = [*self.rows]
         changed[place] = row
-        write_whole(self.path, map(_line, changed))
+        _write(self.path, Review(changed, self.exported))
         self.rows = changed
 
 
@@ -164,9 +213,30 @@ def rows_folder(run: Path, stage: str) -> Path:
     return entry.path
 
 
+def _write(path: Path, review: Review) -> None:
+    last = {_EXPORTED: {"ids": list(review.exported.ids), "dropped": dict(review.exported.dropped)}}
+    write_whole(path, [*map(_line, review.rows), last])
+
+
 def _line(one: ReviewedRow) -> dict[str, Any]:
     # What a person writes stands first.
     return {"status": one.status, "note": one.note, **asdict(one.row), "original": one.original}
+
+
+def _parse_exported(values: Mapping[str, Any], where: str) -> Exported:
+    inside = values[_EXPORTED]
+    if len(values) == 1 and isinstance(inside, dict) and inside.keys() == {"ids", "dropped"}:
+        ids, dropped = inside["ids"], inside["dropped"]
+        listed = isinstance(ids, list) and all(isinstance(one, str) for one in ids)
+        counted = isinstance(dropped, dict) and all(
+            type(count) is int and count >= 0 for count in dropped.values()
+        )
+        if listed and counted:
+            return Exported(tuple(dict.fromkeys(ids)), dropped)
+    raise UserError(
+        f"{where}: this line says what was exported and is no longer as it was. Export the stage once more to another "
+        "file and copy the last line of that one."
+    )
 
 
 def _parse(values: Mapping[str, Any], where: str, number: int) -> ReviewedRow:

@@ -28,7 +28,7 @@ from ahalab.stages.datasets import (
 from ahalab.stages.evaluate import WALL_TIMEOUT
 from ahalab.stages.filters import UNCHECKED, Candidate, Drop, candidate_id
 from ahalab.stages.helpers import Helpers, build_judge, build_teacher, check_helpers
-from ahalab.stages.review import ReviewedRow, read_reviewed
+from ahalab.stages.review import Review, ReviewedRow, read_review
 from ahalab.stages.sample_config import TEACHER, SampleConfig
 from ahalab.stages.sampling_shards import (
     ModelSampler,
@@ -49,7 +49,8 @@ VERSION = 2
 SHARDS_NAME = "shards"
 """Folder of what became of each sample, a file a shard; `data/` is made of them at the end."""
 DROPS_NAME = "dropped.jsonl"
-DROPPED_IN_REVIEW, AFTER_REVIEW = "dropped in review", "after review: "
+DROPPED_IN_REVIEW, REMOVED_IN_REVIEW = "dropped in review", "removed in review"
+AFTER_REVIEW = "after review: "
 
 
 def check_sample(config: SampleConfig, context: StageContext) -> None:
@@ -61,7 +62,8 @@ def check_sample(config: SampleConfig, context: StageContext) -> None:
     """
     prompts = build_prompts(config.prompts, context).take(0, config.n)
     if config.reviewed is not None:
-        _reviewed(config, context, prompts)
+        path = context.data_folder / Path(config.reviewed).expanduser()
+        _reviewed(read_review(path), path, config, context, prompts)
     roles = _teachers(config)
     teachers = [one for one in roles.values() if one[0] != "self"]
     check_helpers(context, teachers, (config.judge, config.prompts_folder) if config.judge else None)
@@ -104,6 +106,8 @@ class _Work:
         self.teacher, self.refiner = made.get("teacher"), made.get("refine")
         self.judge = build_judge(config.judge, context, config.prompts_folder) if config.judge else None
         self.helpers = Helpers(context, {**made, "judge": self.judge})
+        self.earlier: Counter[str] = Counter()
+        """Drops of the stage that a reviewed file was exported from."""
         self.key = make_key(context.seed, context.name)
         self.selector = Selector(
             config, self.pool, self.judge, self.refiner, self.key, _source(config, context)
@@ -145,7 +149,7 @@ class _Work:
         data = self.context.folder / FOLDER_NAME
         data.mkdir(exist_ok=True)
         write_whole(data / DROPS_NAME, _drop_lines(outcomes))
-        write_dropped(data, dropped)
+        write_dropped(data, dropped + self.earlier)
         if not rows:
             raise UserError(self._nothing_left(len(outcomes), dropped))
         table = statistics(rows, token_counter(next(iter(self.context.inputs.values()))))
@@ -153,10 +157,10 @@ class _Work:
         write_statistics(data, table)
         figures = {
             "prompts": len(self.prompts),
-            "candidates": len(outcomes),
+            "candidates": len(outcomes) + self.earlier.total(),
             "rows": len(rows),
             "prompts_with_rows": len({row.prompt_id for row in rows}),
-            "dropped": dict(sorted(dropped.items())),
+            "dropped": dict(sorted((dropped + self.earlier).items())),
             "statistics": table,
             **self.helpers.figures(line["counts"] for line in lines if "counts" in line),
         }
@@ -209,17 +213,20 @@ class _Work:
         write_shard(self.folder, number, [*(one.line() for one in outcomes), *last])
 
     def _import(self, file: str) -> None:
-        """A person's decisions in place of samples; what was edited is checked again."""
+        """A person's decisions in place of samples; what was edited is checked again, what is gone is counted."""
         path = self.context.data_folder / Path(file).expanduser()
         hold_to(self.context, "reviewed.json", {"sha256": file_hash(path)}, f"the reviewed file {path}")
+        review = read_review(path)
+        self.earlier.update(review.exported.dropped)
         if is_done(self.folder, 0):
             return
-        entries = _reviewed(self.config, self.context, self.prompts)
-        candidates = [one for one, _ in entries]
+        entries, removed = _reviewed(review, path, self.config, self.context, self.prompts)
+        candidates = [one for one, _ in entries] + removed
         edited = [one for one, entry in entries if entry.edited and not entry.dropped]
         checks = self.selector.recheck(edited, AFTER_REVIEW)
         drops = {one.id: drop for one, drop in zip(edited, checks, strict=True) if drop is not None}
         drops |= {one.id: Drop(DROPPED_IN_REVIEW, entry.note) for one, entry in entries if entry.dropped}
+        drops |= {one.id: Drop(REMOVED_IN_REVIEW) for one in removed}
         self._write(
             0,
             [
@@ -270,22 +277,22 @@ def _sampled(row: dict[str, Any], prompt: Prompt) -> Candidate:
 
 
 def _reviewed(
-    config: SampleConfig, context: StageContext, prompts: Sequence[Prompt]
-) -> list[tuple[Candidate, ReviewedRow]]:
-    """The reviewed file's rows with their prompts. UserError for a row that this stage cannot have made."""
-    path = context.data_folder / Path(str(config.reviewed)).expanduser()
+    review: Review, path: Path, config: SampleConfig, context: StageContext, prompts: Sequence[Prompt]
+) -> tuple[list[tuple[Candidate, ReviewedRow]], list[Candidate]]:
+    """The reviewed file's rows with their prompts, and what a person removed from it. UserError for a row that this
+    stage cannot have made."""
     known = {
         candidate_id(prompt.id, index): (prompt, index)
         for prompt in prompts
         for index in range(config.per_prompt)
     }
+    if strange := next((one for one in review.exported.ids if one not in known), None):
+        raise UserError(
+            f"{path}: the id {strange!r} is none of {context.name}. Export again if its prompts, n, per_prompt or seed "
+            "changed since, and name the file in the stage that it was exported from."
+        )
     found = []
-    for entry in read_reviewed(path):
-        if entry.row.id not in known:
-            raise UserError(
-                f"{path}, row {entry.number}: the id {entry.row.id!r} is none of {context.name}: rows that it exported "
-                "may be edited or removed, not added. Export again if its prompts, n, per_prompt or seed changed since."
-            )
+    for entry in review.rows:
         prompt, index = known[entry.row.id]
         if entry.row.question != prompt.question:
             raise UserError(
@@ -293,7 +300,7 @@ def _reviewed(
                 "and note may be edited."
             )
         found.append((Candidate(prompt, index, entry.row.thinking, entry.row.answer), entry))
-    return found
+    return found, [Candidate(*known[one], "", "") for one in review.removed]
 
 
 def _drop_lines(outcomes: Iterable[Outcome]) -> Iterable[dict[str, Any]]:
