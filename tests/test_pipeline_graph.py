@@ -303,6 +303,12 @@ def test_a_check_of_a_stage_comes_before_anything_is_made_or_moved(
     assert not (graph.folder / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["rules", "self"])
+def test_no_endpoint_takes_the_name_of_a_built_in_teacher(graph: Graph, name: str) -> None:
+    with pytest.raises(UserError, match=f"endpoints.{name}: `{name}` is a teacher of its own"):
+        graph.recipe(STAGES, endpoints={name: {"url": "http://127.0.0.1:9/v1", "model": "m"}})
+
+
 @pytest.mark.parametrize(
     ("stages", "words"),
     [

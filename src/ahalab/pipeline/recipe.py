@@ -19,6 +19,7 @@ from ahalab.pipeline.kinds import KINDS, StageKind, rows_needed
 from ahalab.runs.folder import PARTIAL
 from ahalab.stages.inputs import BASES, ArtifactKind, InputRef, StageConfig
 from ahalab.validation import StrictModel, suggestion, validate
+from ahalab.teachers.make import RESERVED as BUILT_IN
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
@@ -253,6 +254,11 @@ def _check_endpoints(head: RecipeHead, stages: Mapping[str, Stage], where: str) 
         for name in stage.config.endpoint_names():
             if name not in head.endpoints:
                 known = (
+    for name in BUILT_IN:
+        if name in head.endpoints:
+            raise UserError(
+                f"{where}: endpoints.{name}: `{name}` is a teacher of its own; call the endpoint something else."
+            )
                     suggestion(name, list(head.endpoints))
                     if head.endpoints
                     else "the recipe has no `endpoints:` at its head; add one with its `url` and `model`."
