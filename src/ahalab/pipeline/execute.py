@@ -13,11 +13,13 @@ from ahalab.errors import AhaError, Interrupted
 from ahalab.pipeline.checks import check_everything, input_paths, log_preflight, run_preflight
 from ahalab.pipeline.execution import Execution
 from ahalab.pipeline.heartbeat import PROGRESS_NAME, RecordedProgress
-from ahalab.pipeline.identity import artifact_hash, compare, identify, stage_hash
+from ahalab.pipeline.identity import Identity, artifact_hash, compare, identify, stage_hash
 from ahalab.pipeline.plan import Plan, make_plan
 from ahalab.pipeline.recipe import Recipe, Stage
 from ahalab.pipeline.reuse import code_hash, reuse
 from ahalab.pipeline.threads import probe_threads
+from ahalab.pipeline.trackers import check_trackers
+from ahalab.pipeline.tracking import TrackedProgress, Tracking
 from ahalab.pipeline.trust import begin, check_files, check_trusted, find_recorded
 from ahalab.policy.locate import fingerprint
 from ahalab.policy.memory import count_parameters
@@ -54,6 +56,7 @@ def execute(recipe: Recipe, execution: Execution) -> RunFolder:
         RunStopped: a stage ended itself.
         Interrupted: Ctrl-C; the same command goes on.
     """
+    check_trackers(recipe.head.trackers)
     hashes = {base: fingerprint(recipe.base_of(base)) for base in recipe.used_bases}
     reports: dict[str, PreflightReport] = {}
     threads = None
@@ -78,6 +81,7 @@ def execute(recipe: Recipe, execution: Execution) -> RunFolder:
 
 def dry_run(recipe: Recipe, execution: Execution) -> None:
     """Check everything that can be checked beforehand; writes nothing. Errors as `execute`."""
+    check_trackers(recipe.head.trackers)
     hashes = {base: fingerprint(recipe.base_of(base)) for base in recipe.used_bases}
     run = None
     if (execution.run_path / RUN_NAME).exists():
@@ -182,11 +186,14 @@ class _Performance:
             return None
         if run.stage_dir(stage.name).exists():
             return None  # without its manifest: it is taken up again
-        found = reuse(run, stage, identify(stage, self.recipe, plan.hashes), self.environment)
+        identity = identify(stage, self.recipe, plan.hashes)
+        found = reuse(run, stage, identity, self.environment)
         if found is None:
             return None
         manifest, source = found
         run.event("stage_reused", stage=stage.name, source=source)
+        with self._tracking(identity, run.stage_dir(stage.name)) as tracking:
+            tracking.finished(manifest.figures)
         self.execution.progress.note(f"{place}: made before with the same settings, taken from {source}")
         return manifest
 
@@ -205,12 +212,14 @@ class _Performance:
         folder = run.work_dir(stage.name)
         progress = RecordedProgress(execution.progress, folder)
         context = execution.context(recipe, stage, paths, folder, run)
-        context.progress = progress
-        try:
-            result = stage.kind.run(stage.config, context)
-        except AhaError as error:
-            run.event("stage_ended_early", stage=stage.name, reason=str(error))
-            raise
+        with self._tracking(identity, folder) as tracking:
+            context.progress = TrackedProgress(progress, tracking)
+            try:
+                result = stage.kind.run(stage.config, context)
+            except AhaError as error:
+                run.event("stage_ended_early", stage=stage.name, reason=str(error))
+                raise
+            tracking.finished(result.figures)
         progress.remove()
         manifest = Manifest(
             stage=stage.name,
@@ -231,6 +240,10 @@ class _Performance:
         run.finish_stage(stage.name)
         run.event("stage_finished", stage=stage.name)
         return manifest
+
+    def _tracking(self, identity: Identity, folder: Path) -> Tracking:
+        names = self.recipe.head.trackers
+        return Tracking(names, self.run, identity, folder, self.execution.progress.note)
 
     def _set_aside(self, name: str, reason: str) -> str:
         moved = [str(path.relative_to(self.run.path)) for path in set_aside(self.run, name)]

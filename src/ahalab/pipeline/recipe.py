@@ -16,10 +16,11 @@ from ahalab.errors import UserError
 from ahalab.pipeline.extend import extend, resolve_likes
 from ahalab.pipeline.graph import ancestors, ordered
 from ahalab.pipeline.kinds import KINDS, StageKind, rows_needed
+from ahalab.pipeline.trackers import TrackerName
 from ahalab.runs.folder import PARTIAL
 from ahalab.stages.inputs import BASES, ArtifactKind, InputRef, StageConfig
-from ahalab.validation import StrictModel, suggestion, validate
 from ahalab.teachers.make import RESERVED as BUILT_IN
+from ahalab.validation import StrictModel, suggestion, validate
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
@@ -65,6 +66,9 @@ class RecipeHead(StrictModel):
     )
     endpoints: dict[str, EndpointConfig] = Field(
         {}, description="Name → an OpenAI-compatible endpoint that teachers and judges may be."
+    )
+    trackers: list[TrackerName] = Field(
+        [], description="Where the figures of every stage are sent too; the run folder has them all anyway."
     )
     stages: dict[str, dict[str, Any]] = Field(min_length=1, description="Stage name → {kind: config}.")
 
@@ -250,15 +254,15 @@ def _set(data: Any, key: str, value: Any, where: str) -> None:
 
 
 def _check_endpoints(head: RecipeHead, stages: Mapping[str, Stage], where: str) -> None:
-    for stage in stages.values():
-        for name in stage.config.endpoint_names():
-            if name not in head.endpoints:
-                known = (
     for name in BUILT_IN:
         if name in head.endpoints:
             raise UserError(
                 f"{where}: endpoints.{name}: `{name}` is a teacher of its own; call the endpoint something else."
             )
+    for stage in stages.values():
+        for name in stage.config.endpoint_names():
+            if name not in head.endpoints:
+                known = (
                     suggestion(name, list(head.endpoints))
                     if head.endpoints
                     else "the recipe has no `endpoints:` at its head; add one with its `url` and `model`."
