@@ -34,9 +34,7 @@ def test_the_thinking_and_then_the_summary_are_continued(tmp_path: Path) -> None
     model = Model(" I add 2 and 2 and get 4.\n---\nProblem: more", " It is \\boxed{4}.\n---")
     (outcome,) = own(model, tmp_path).refine([ITEM], PARTS)
     assert outcome == Refined("I add 2 and 2 and get 4.", "It is \\boxed{4}.")
-    assert model.prompts[0].endswith(
-        "Problem: What is 1 + 1 + 2?\nNotes: 2+2 则 4\nRewritten:"
-    )
+    assert model.prompts[0].endswith("Problem: What is 1 + 1 + 2?\nNotes: 2+2 则 4\nRewritten:")
     assert model.prompts[1].endswith("Working: I add 2 and 2 and get 4.\nResult: 4\nAnswer:")
     assert len(set(model.keys)) == 2
 
