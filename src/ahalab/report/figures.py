@@ -70,9 +70,17 @@ def draw_lines(
         return _to_svg(figure, name, alt)
 
 
-def draw_levels(name: str, alt: str, columns: Sequence[tuple[str, Mapping[str, Figure]]]) -> Safe:
-    """pass@1 by difficulty level: a dot with its interval per evaluation, side by side at each level."""
-    levels = list(dict.fromkeys(level for _, figures in columns for level in figures))
+def draw_levels(
+    name: str,
+    alt: str,
+    columns: Sequence[tuple[str, Mapping[str, Figure]]],
+    *,
+    levels: Sequence[str],
+    x_label: str,
+    y_label: str,
+    share: bool = False,
+) -> Safe:
+    """A figure by level of difficulty: a dot with its interval per evaluation, side by side at each level."""
     with _style(name):
         figure, axes = _canvas((5.2, 3.0))
         for i, (_, figures) in enumerate(columns):
@@ -86,7 +94,7 @@ def draw_levels(name: str, alt: str, columns: Sequence[tuple[str, Mapping[str, F
                     axes.plot([x + shift], [found.value], marker="o", markersize=5, color=colour)
         axes.set_xticks(range(len(levels)), [make_visible(level)[:12] for level in levels], parse_math=False)
         axes.set_xlim(-0.5, len(levels) - 0.5)
-        _dress(axes, "level of difficulty", "held-out pass@1", share=True, steps=False)
+        _dress(axes, x_label, y_label, share=share, steps=False)
         return _to_svg(figure, name, alt)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ahalab.analysis.curves import Curve, Curves, share_curve
 from ahalab.report.figures import Line, draw_lines
-from ahalab.report.panels import Panel, identifier, sentence_case
+from ahalab.report.panel import Panel, identifier, line_key, sentence_case
 from ahalab.report.summary import Training
 from ahalab.report.wording import counted, course, number, whole
 
@@ -120,8 +120,8 @@ def _small(
         logarithmic=logarithmic,
         small=True,
     )
-    key = [(line.colour, "dashed" if line.dashed else "", line.label) for line in drawn]
-    return Panel(name, heading, svg, key if len(key) > 1 else (), caption, [line.curve for line in drawn])
+    key = line_key(drawn) if len(drawn) > 1 else ()
+    return Panel(name, heading, svg, key, caption, [line.curve for line in drawn], stage=training.stage)
 
 
 def _groups_sentence(curves: Curves) -> list[str]:

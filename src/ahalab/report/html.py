@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from ahalab.report.comparison import comparison_section, level_table
 from ahalab.report.data import data_section, hacking_notes, reward_models_section
 from ahalab.report.facts import facts_section, figures_section, settings_section, stages_section
 from ahalab.report.headline import lead, tiles
-from ahalab.report.health import health_panels, unchanging
+from ahalab.report.health import unchanging
 from ahalab.report.markup import Safe, element, join
-from ahalab.report.panels import Panel, learning_panels, level_panel
+from ahalab.report.panel import Panel
+from ahalab.report.panels import Panels
+from ahalab.report.paper import paper_section
 from ahalab.report.samples import faults_section, samples_section
 from ahalab.report.stage_table import stage_tables_section
 from ahalab.report.summary import Summary, Training, summarise
@@ -42,25 +45,23 @@ def write_report(run_folder: Path, output: Path | None = None) -> Path:
         raise UserError(
             f"{output}: there is no folder {output.parent}; make it first or choose another place."
         )
-    panels = {
-        training.stage: (learning_panels(training, summary), health_panels(training))
-        for training in summary.training
-    }
-    levels = level_panel(summary.compared[0]) if summary.comparisons else None
-    write_text(output, page(summary, panels, levels))
-    write_text(output.with_suffix(".json"), twin_text(summary, panels, levels))
+    panels = Panels.draw(summary)
+    write_text(output, page(summary, panels))
+    write_text(output.with_suffix(".json"), twin_text(summary, panels))
     return output
 
 
-def page(summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]], levels: Panel | None) -> Safe:
+def page(summary: Summary, panels: Panels) -> Safe:
     """The whole document."""
     sections = [
         ("stage-table", "Stage table", stage_tables_section(summary)),
         ("result", "Before and after", comparison_section(summary)),
-        ("levels", "Levels", _levels_section(summary, levels)),
+        ("paper", "The paper's figures", paper_section(panels.paper) if summary.stages else Safe("")),
+        ("levels", "Levels", _levels_section(summary, panels)),
+        ("language", "Language", _language_section(panels.language)),
         ("data", "Data", data_section(summary)),
         ("reward-models", "Reward models", reward_models_section(summary)),
-        *_training_sections(summary, panels),
+        *_training_sections(summary, panels.of_stage),
         ("samples", "Samples", samples_section(summary)),
         ("format", "Format", faults_section(summary)),
         (
@@ -137,18 +138,28 @@ def _notices(summary: Summary) -> Safe:
     return element("div", [element("p", notice) for notice in notices], class_="note", role="note")
 
 
-def _levels_section(summary: Summary, levels: Panel | None) -> Safe:
-    if levels is None:
+def _levels_section(summary: Summary, panels: Panels) -> Safe:
+    if panels.levels is None and panels.effort is None:
         return Safe("")
+    intro = "Held-out problems, grouped by the level their source gives them"
+    intro += ", and by how often they are answered right." if panels.effort else "."
+    shown = [_figure(panel) for panel in (panels.levels, panels.effort) if panel]
+    shown += [level_table(summary.compared[0])] if panels.levels else []
     return join(
-        element("h2", "By level of difficulty"),
-        element("p", "Held-out problems, grouped by the level their source gives them.", class_="intro"),
-        element("div", _figure(levels), level_table(summary.compared[0]), class_="grid"),
+        element("h2", "By difficulty"),
+        element("p", intro, class_="intro"),
+        element("div", shown, class_="grid"),
     )
 
 
+def _language_section(panel: Panel | None) -> Safe:
+    if panel is None:
+        return Safe("")
+    return join(element("h2", "Language of the thinking"), element("div", _figure(panel), class_="grid"))
+
+
 def _training_sections(
-    summary: Summary, panels: dict[str, tuple[list[Panel], list[Panel]]]
+    summary: Summary, panels: Mapping[str, tuple[list[Panel], list[Panel]]]
 ) -> list[tuple[str, str, Safe]]:
     sections = []
     for i, training in enumerate(summary.training):
@@ -197,11 +208,13 @@ def _figure(panel: Panel) -> Safe:
     ]
     return element(
         "figure",
+        element("p", f"Paper: figure {panel.paper}", class_="paper") if panel.paper else "",
         element("h3", panel.heading),
         element("ul", key, class_="key") if key else "",
         panel.svg,
         element("figcaption", [element("p", sentence) for sentence in panel.caption]),
         _numbers(panel),
+        id=panel.anchor,
     )
 
 

@@ -12,6 +12,8 @@ from ahalab.analysis.evaluations import Evaluation, read_figures
 from ahalab.analysis.samples import SampleScan, ShownSample, find_pair, scan_samples
 from ahalab.analysis.stage_table import TABLE_NAME, StageTable, read_stage_table
 from ahalab.errors import AhaError, UserError
+from ahalab.report.effort import Effort, measure_effort
+from ahalab.report.groups import Groups, scan_groups
 from ahalab.runs.atomic import read_json
 from ahalab.runs.clock import BEGINNINGS, LEFT, StageClock
 from ahalab.runs.folder import PARTIAL, RunFolder
@@ -55,8 +57,12 @@ class Training:
     """The stage or base it started from."""
     curves: Curves
     samples: SampleScan
+    groups: Groups
+    """The same samples by prompt and by level."""
     time_shares: Mapping[str, float]
     """Seconds by part of a step, from `timings.jsonl`."""
+    rewards: Mapping[str, Any] = field(default_factory=dict)
+    """Reward part → its weight, where the stage has rewards; 0 is measured only."""
 
 
 @dataclass(slots=True)
@@ -72,6 +78,8 @@ class Summary:
     training: list[Training] = field(default_factory=list)
     comparisons: list[list[Evaluation]] = field(default_factory=list)
     """Evaluations of the same prompts, in the order in which their weights came to be, the base first."""
+    efforts: Mapping[str, Effort] = field(default_factory=dict)
+    """Evaluate stage → what right answers cost; of the evaluations that are shown side by side first."""
     pair: tuple[ShownSample, ShownSample] | None = None
     """One held-out prompt before and after training."""
     tables: dict[str, StageTable] = field(default_factory=dict)
@@ -142,6 +150,8 @@ def summarise(run_folder: Path, *, with_samples: bool = True) -> Summary:
         summary.seed = str(summary.environment["seed"])
     summary.students = _students(summary.stages)
     _compare(evaluations, summary, with_samples)
+    if with_samples:
+        _measure_efforts(entries, summary)
     if not summary.stages:
         summary.notices.append("No stage has begun in this folder, so there is nothing to plot yet.")
     return summary
@@ -232,7 +242,23 @@ def _training(
         summary.notices.append(
             f"Stage {entry.name}: the row of step 0 is missing, so nothing here shows the weights it started from."
         )
-    return Training(entry.name, str(settings.get("from") or BASE), curves, samples, timed)
+    groups = scan_groups(entry.path, curves.rollouts) if with_samples else Groups()
+    return Training(
+        entry.name,
+        str(settings.get("from") or BASE),
+        curves,
+        samples,
+        groups,
+        timed,
+        _weights(settings.get("rewards")),
+    )
+
+
+def _weights(rewards: object) -> Mapping[str, Any]:
+    """Reward part → weight; a list is short for the weight 1 each, as in a recipe."""
+    if isinstance(rewards, Mapping):
+        return rewards
+    return dict.fromkeys(map(str, rewards), 1.0) if isinstance(rewards, list) else {}
 
 
 def _read_table(entry: StageEntry, summary: Summary) -> None:
@@ -273,6 +299,17 @@ def _compare(evaluations: list[tuple[Evaluation, StageEntry]], summary: Summary,
             summary.pair, trouble = find_pair((before.path, before.name), (after.path, after.name))
             if trouble:
                 summary.notices.append(f"Held-out samples were read only in part. {trouble}")
+
+
+def _measure_efforts(entries: Sequence[StageEntry], summary: Summary) -> None:
+    shown = {evaluation.stage for evaluation in summary.compared[0]} if summary.comparisons else set()
+    summary.efforts = {
+        entry.name: measure_effort(entry.path, entry.name) for entry in entries if entry.name in shown
+    }
+    for name, effort in summary.efforts.items():
+        # The pair of samples may have met the same damage.
+        if effort.trouble and not any(effort.trouble in notice for notice in summary.notices):
+            summary.notices.append(f"Stage {name}: samples were read only in part. {effort.trouble}")
 
 
 def _timed_seconds(stage_dir: Path, summary: Summary) -> dict[str, float]:

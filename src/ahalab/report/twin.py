@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ahalab.analysis.curves import Curve
 from ahalab.analysis.samples import ShownSample
 from ahalab.analysis.stage_table import StageTable
-from ahalab.report.panels import Panel
+from ahalab.report.panel import Panel
+from ahalab.report.panels import Panels
+from ahalab.report.paper import as_data
 from ahalab.report.summary import Summary, Training
 
 TWIN_FORMAT = 1
 """Raised when a key changes its meaning or goes away."""
 
 
-def twin_text(
-    summary: Summary, panels: Mapping[str, tuple[list[Panel], list[Panel]]], levels: Panel | None
-) -> str:
+def twin_text(summary: Summary, panels: Panels) -> str:
     """The page's numbers, sentences and samples as JSON text: one line a key, in the page's order, in ASCII."""
     pair = summary.before_after
     content: dict[str, Any] = {
@@ -32,8 +31,17 @@ def twin_text(
         "before_after": {"before": pair[0].stage, "after": pair[1].stage} if pair else None,
         "evaluations": [asdict(evaluation) for group in summary.comparisons for evaluation in group],
         "stage_tables": {name: _table(table) for name, table in summary.tables.items()},
-        "levels": list(levels.caption) if levels else [],
-        "training": [_training(training, *panels[training.stage]) for training in summary.training],
+        "paper_figures": as_data(panels.paper),
+        "levels": list(panels.levels.caption) if panels.levels else [],
+        "effort": {
+            "captions": list(panels.effort.caption) if panels.effort else [],
+            "by_stage": {
+                stage: {band: asdict(figure) for band, figure in effort.bands.items()}
+                for stage, effort in summary.efforts.items()
+            },
+        },
+        "language": list(panels.language.caption) if panels.language else [],
+        "training": [_training(training, *panels.of_stage[training.stage]) for training in summary.training],
         "held_out_pair": _pair(summary.pair),
         "stages": [asdict(stage) for stage in summary.stages],
         "environment": dict(summary.environment),
@@ -72,6 +80,8 @@ def _training(training: Training, learning: list[Panel], health: list[Panel]) ->
         "captions": {panel.name: list(panel.caption) for panel in (*learning, *health)},
         "curves": {name: _curve(curve) for name, curve in training.curves.by_name.items()},
         "words": {name: _curve(curve) for name, curve in training.curves.words.items()},
+        "consensus": _consensus(training),
+        "levels": {curve.name: _curve(curve) for curve in training.groups.level_curves()},
         "outcomes": {
             str(step): {
                 side: asdict(outcomes[step])
@@ -84,6 +94,15 @@ def _training(training: Training, learning: list[Panel], health: list[Panel]) ->
         "first_reflective": asdict(scan.first_reflective) if scan.first_reflective else None,
         "pair": _pair(scan.pair),
     }
+
+
+def _consensus(training: Training) -> dict[str, Any] | None:
+    """pass@1 and cons@k of the same prompts, those that can be voted on."""
+    groups = training.groups
+    single, voted = groups.curve("pass@1", groups.single), groups.curve("cons", groups.voted)
+    if single is None or voted is None:
+        return None
+    return {"k": groups.k, "pass@1": _curve(single), "cons": _curve(voted)}
 
 
 def _curve(curve: Curve) -> dict[str, Any]:
