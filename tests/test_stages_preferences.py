@@ -264,7 +264,7 @@ def test_labels_of_ones_own_are_added(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     rows = [
         {"prompt": "How do I open a door?", "response": "Turn the handle.", "label": "safe"},
-        {"prompt": "怎么办？", "response": "<think>想一想</think> <answer>问大人。</answer>", "label": 1},
+        {"prompt": "怎么办？", "response": "<think>想一想</think> <answer>问大人。</answer>", "label": True},
         {"question": "How do I lie?", "thinking": "easy", "answer": "Just say it.", "safe": False},
     ]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -284,6 +284,7 @@ def test_labels_of_ones_own_are_added(tmp_path: Path) -> None:
     [
         ({"prompt": "q", "response": "a"}, "row 1: the key 'label' is missing"),
         ({"prompt": "q", "response": "a", "label": "fine"}, "row 1, key 'label': expected safe or unsafe"),
+        ({"prompt": "q", "response": "a", "label": None}, "row 1, key 'label': expected safe or unsafe"),
         ({"prompt": "q", "response": " ", "label": "safe"}, "row 1, key 'response': expected text"),
         ({"response": "a", "label": "safe"}, "row 1: the key 'question' is missing"),
         ({"prompt": "q", "response": "a", "lable": "safe"}, "row 1: unknown key 'lable'"),
@@ -296,6 +297,24 @@ def test_a_label_that_cannot_be_read_is_named(tmp_path: Path, row: dict[str, Any
     with pytest.raises(UserError) as refused:
         check_labels(config, make_context(tmp_path / "stage"))
     assert f"{path}, {said}" in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [0, 1, "0", "1"])
+def test_0_and_1_are_labels_only_where_the_recipe_says_which_is_safe(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"prompt": "q", "response": "a", "label": value}) + "\n")
+    with pytest.raises(UserError, match=r"row 1, key 'label': expected safe or unsafe.*`safe_when`"):
+        read_own_labels(path)
+    for safe_when in ("0", "1"):
+        config = make_config(LabelsConfig, **SAFETY, file=str(path), safe_when=safe_when)
+        check_labels(config, make_context(tmp_path / "stage"))
+        (own,) = read_own_labels(path, safe_when)
+        assert own.safe is (str(value) == safe_when)
+
+
+def test_saying_which_label_is_safe_needs_a_file() -> None:
+    with pytest.raises(UserError, match="there is no `file`"):
+        make_config(LabelsConfig, **SAFETY, safe_when="1")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from ahalab.stages.sample_config import RULES, endpoints_among
 from ahalab.stages.sampling_shards import clock_decided, hold_to
 from ahalab.stages.setup import build_prompts, settle_prompts
 from ahalab.teachers import Failure
+from ahalab.validation import told
 
 VERSION = 1
 """Raised whenever the same inputs would give other bytes."""
@@ -54,9 +55,16 @@ class LabelsConfig(AnswerConfig):
         description="JSONL with labels of your own (prompt, response, label; or question, thinking, answer, safe), "
         "added to the judged ones; relative to the recipe's folder.",
     )
+    safe_when: str | None = Field(
+        None,
+        min_length=1,
+        description="Value of the label in `file` that means safe, where it is not true or `safe`.",
+    )
 
     @model_validator(mode="after")
     def _enough_answers(self) -> LabelsConfig:
+        if self.safe_when is not None and self.file is None:
+            raise told("`safe_when` says how the labels in `file` are read, and there is no `file`")
         return self.require_answers(1, "a label")
 
     def endpoint_names(self) -> tuple[str, ...]:
@@ -69,7 +77,7 @@ def check_labels(config: LabelsConfig, context: StageContext) -> None:
     build_prompts(config.prompts, context).take(0, config.n)
     check_helpers(context, (), (config.judge, config.prompts_folder))
     if config.file is not None:
-        read_own_labels(_own_file(config.file, context))
+        read_own_labels(_own_file(config.file, context), config.safe_when)
 
 
 def run_labels(config: LabelsConfig, context: StageContext) -> StageResult:
@@ -84,7 +92,7 @@ def run_labels(config: LabelsConfig, context: StageContext) -> StageResult:
     if config.file is not None:
         path = _own_file(config.file, context)
         hold_to(context, "labels.json", {"sha256": file_hash(path)}, f"the file {path}")
-        own = read_own_labels(path)
+        own = read_own_labels(path, config.safe_when)
     judge = build_judge(config.judge, context, config.prompts_folder)
     helpers = Helpers(context, {"judge": judge})
     key = make_key(context.seed, context.name)

@@ -11,23 +11,22 @@ from ahalab.errors import UserError
 from ahalab.prompts.source import content_hash, detect_language
 from ahalab.records import LabelledResponse
 from ahalab.runs.jsonl import read_jsonl
+from ahalab.stages.safety_label import EXPECTED, read_label
 from ahalab.text.parse import parse_response
 
 QUESTION = ("question", "prompt")
-LABELS = {"safe": True, "unsafe": False, "1": True, "0": False, "true": True, "false": False}
-"""Label as text → whether the response is safe."""
 _KNOWN = {field.name for field in fields(LabelledResponse)} | {"prompt", "response", "label"}
 
 
-def read_own_labels(path: Path) -> list[LabelledResponse]:
+def read_own_labels(path: Path, safe_when: str | None = None) -> list[LabelledResponse]:
     """The rows of `path`. A `response` is parsed: what stands in `<think>` is the thinking, and text without tags is
-    all answer. `label` (or `safe`) is safe or unsafe, true or false, 1 or 0: 1 is safe.
+    all answer. `label` (or `safe`) is safe or unsafe, true or false, or, with `safe_when`, another word or number.
 
     Raises:
         UserError: naming file and row: a missing or unknown key, an unknown label, a blank text.
     """
     reader = read_jsonl(path)
-    found = [_row(values, f"{path}, row {reader.row}", path.stem, reader.row) for values in reader]
+    found = [_row(values, f"{path}, row {reader.row}", path.stem, reader.row, safe_when) for values in reader]
     if reader.truncated:
         raise UserError(f"{path}: its last row is cut off. Mend or remove it.")
     if not found:
@@ -35,7 +34,9 @@ def read_own_labels(path: Path) -> list[LabelledResponse]:
     return found
 
 
-def _row(values: Mapping[str, Any], where: str, name: str, number: int) -> LabelledResponse:
+def _row(
+    values: Mapping[str, Any], where: str, name: str, number: int, safe_when: str | None
+) -> LabelledResponse:
     unknown = [key for key in values if key not in _KNOWN]
     if unknown:
         raise UserError(f"{where}: unknown key {unknown[0]!r}. Known here: {', '.join(sorted(_KNOWN))}.")
@@ -55,7 +56,7 @@ def _row(values: Mapping[str, Any], where: str, name: str, number: int) -> Label
         question=question,
         thinking=thinking,
         answer=answer,
-        safe=_label(values, where),
+        safe=_label(values, where, safe_when),
         domain=str(values.get("domain") or "safety"),
         language=str(language),
         source=str(values.get("source") or name),
@@ -71,11 +72,11 @@ def _text(values: Mapping[str, Any], where: str, *keys: str) -> str:
     return str(values[key]).strip()
 
 
-def _label(values: Mapping[str, Any], where: str) -> bool:
+def _label(values: Mapping[str, Any], where: str, safe_when: str | None) -> bool:
     key = "label" if "label" in values else "safe"
     if key not in values:
         raise UserError(f"{where}: the key 'label' is missing. Expected prompt, response and label.")
-    label = LABELS.get(str(values[key]).strip().lower())
+    label = read_label(values[key], safe_when)
     if label is None:
-        raise UserError(f"{where}, key {key!r}: expected safe or unsafe, got {repr(values[key])[:60]}.")
+        raise UserError(f"{where}, key {key!r}: expected {EXPECTED}, got {repr(values[key])[:60]}.")
     return label
