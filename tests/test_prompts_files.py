@@ -119,6 +119,41 @@ def test_columns_are_mapped_and_the_mapping_is_stated(tmp_path: Path) -> None:
     assert "recognised" not in stated
 
 
+ALPACA: dict[str, Any] = {"question": ["instruction", "input"], "verifier": "none"}
+
+
+def test_a_question_of_several_columns_loses_none_of_them(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Translate.", "input": "Guten Tag", "output": "Hello"},
+        {"instruction": "Say hello.", "input": "", "output": "Hello"},
+        {"instruction": "Say hello.", "input": None, "output": "Hello"},
+        {"instruction": "Add one.", "input": 4, "output": "5"},
+    ]
+    source = load(write(tmp_path / "a.jsonl", rows), **ALPACA)
+    prompts = [source.prompt(index) for index in range(4)]
+    assert [prompt.question for prompt in prompts] == [
+        "Translate.\n\nGuten Tag",
+        "Say hello.",
+        "Say hello.",
+        "Add one.\n\n4",
+    ]
+    alone = load(tmp_path / "a.jsonl", **{**ALPACA, "question": "instruction"})
+    assert alone.prompt(1).id == prompts[1].id
+    assert source.describe()["question"] == ["instruction", "input"]
+    assert json.loads(json.dumps(source.describe())) == source.describe()
+
+
+def test_columns_of_a_question_that_are_not_there_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"instruction": "Translate.", "input": "Guten Tag"}])
+    assert "question[1]: " in refusal(path, question=["instruction", "inptu"], verifier="none")
+    assert "did you mean `input`?" in refusal(path, question=["instruction", "inptu"], verifier="none")
+    assert "named twice" in refusal(path, question=["input", "input"], verifier="none")
+    assert "at least 1" in refusal(path, question=[], verifier="none")
+    write(path, [{"instruction": " ", "input": "Guten Tag"}])
+    said = refusal(path, question=["instruction", "input"], verifier="none")
+    assert "row 1, column 'instruction': expected the question, but it is empty" in said
+
+
 @pytest.mark.parametrize(
     ("row", "domain", "verifier", "recognised"),
     [

@@ -252,6 +252,28 @@ def test_labels_are_read_and_never_guessed(tmp_path: Path) -> None:
     assert [one.safe for one in found] == [False, True]
 
 
+def test_a_question_of_several_columns_loses_none_of_them(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Translate.", "input": "Guten Tag", "output": "Hello"},
+        {"instruction": "Say hello.", "input": "", "output": "Hello"},
+    ]
+    file = write_jsonl(tmp_path / "m.jsonl", *rows)
+    several = {**file, "columns": {"question": ["instruction", "input"]}}
+    found = load_rows(entries(several), context(tmp_path))
+    assert [(row.question, row.answer) for row in found] == [
+        ("Translate.\n\nGuten Tag", "Hello"),
+        ("Say hello.", "Hello"),
+    ]
+    with pytest.raises(UserError, match=r"columns\.question: .* no column 'inptu'; did you mean `input`"):
+        check_data(
+            entries({**file, "columns": {"question": ["instruction", "inptu"]}}), context(tmp_path), "rows"
+        )
+    with pytest.raises(UserError, match="only a question is made of several"):
+        check_data(
+            entries({**file, "columns": {"answer": ["instruction", "input"]}}), context(tmp_path), "rows"
+        )
+
+
 def test_the_same_row_twice_gets_two_ids(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "m.jsonl", *[{"question": "q", "answer": "a"}] * 3)
     ids = [row.id for row in load_rows(entries(file), context(tmp_path))]

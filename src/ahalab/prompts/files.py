@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ahalab.errors import EnvironmentFailure, UserError
-from ahalab.prompts.mapping import BadRow
+from ahalab.prompts.cells import BadRow
 from ahalab.prompts.table import HEAD_ROWS, RowTable
 from ahalab.validation import nearest
 

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ahalab.errors import UserError
+from ahalab.prompts.cells import BadRow, joined, present
+from ahalab.prompts.dialogue import is_dialogue, question_of
 from ahalab.prompts.source import detect_language, jsonable
 from ahalab.text.languages import LANGUAGE_CODES
 from ahalab.validation import StrictModel, suggestion, told
 
 Verifier = Literal["math", "exact", "choice", "none"]
 VERIFIER_OF_DOMAIN: dict[str, Verifier] = {"math": "math", "choice": "choice"}
+QuestionColumns = (
+    Annotated[str, Field(min_length=1)]
+    | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+)
+"""A column, or several whose texts are joined."""
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
-
-
-class BadRow(Exception):
-    """A row that no prompt can be made of. `reason` is a stable identifier: bad rows are counted by it."""
-
-    def __init__(self, reason: str, column: str | None, found: str, expected: str) -> None:
-        super().__init__(f"{reason}: {found}")
-        self.reason, self.column, self.found, self.expected = reason, column, found, expected
 
 
 class ColumnMapping(StrictModel):
     """What a recipe says about a table's columns. Everything left out is recognised or detected."""
 
-    question: str | None = Field(None, min_length=1, description="Column of the question")
+    question: QuestionColumns | None = Field(
+        None,
+        description="Column of the question, or a list of columns whose texts are joined by a blank line, blank ones "
+        "left out (alpaca: [instruction, input]). Of a dialogue (messages, hh-rlhf) the turns before the last reply",
+    )
     answer: str | None = Field(None, min_length=1, description="Column of the gold answer")
     answer_after: str | None = Field(
         None, min_length=1, description="Take what follows the last such marker in the answer (GSM8K: '####')"
@@ -44,7 +46,8 @@ class ColumnMapping(StrictModel):
     )
     verifier: Verifier | None = Field(
         None,
-        description="How answers are graded (default: math and choice by their domain, others exact)",
+        description="How answers are graded (default: math and choice by their domain, none for recognised "
+        "dialogues, others exact)",
     )
     language: str | None = Field(
         None,
@@ -84,7 +87,7 @@ class RowFields:
 class RowMapping:
     """A `ColumnMapping` with nothing left open, for one table."""
 
-    question: str
+    question: str | list[str]
     answer: str | None
     answer_after: str | None
     strip_thousands: bool
@@ -96,12 +99,20 @@ class RowMapping:
     extra: Mapping[str, str]
     recognised: str | None
     """The known data set whose columns these are."""
+    dialogue: bool = False
+    """The question column holds dialogues."""
 
     @property
     def columns(self) -> dict[str, str]:
         """Recipe key -> column, for every column that is read."""
+        several = [self.question] if isinstance(self.question, str) else self.question
+        keys = (
+            ["question"]
+            if isinstance(self.question, str)
+            else [f"question[{n}]" for n in range(len(several))]
+        )
         named = {
-            "question": self.question,
+            **dict(zip(keys, several, strict=True)),
             "answer": self.answer,
             "language_column": self.language_column,
             "level_column": self.level_column,
@@ -111,13 +122,17 @@ class RowMapping:
 
     def read(self, row: Mapping[str, Any]) -> RowFields:
         """The fields of `row`. Raises BadRow."""
-        question = _text(row, self.question, "question")
+        if self.dialogue:
+            assert isinstance(self.question, str)
+            question = question_of(present(row, self.question, "question"), self.question)
+        else:
+            question = joined(row, self.question, "question")
         return RowFields(
             question=question,
             answer=None if self.answer is None else self._gold(row, self.answer),
             language=self._language(row, question),
             level=None if self.level_column is None else _level(row, self.level_column),
-            extra={name: jsonable(_present(row, column, name)) for name, column in self.extra.items()},
+            extra={name: jsonable(present(row, column, name)) for name, column in self.extra.items()},
         )
 
     def describe(self) -> dict[str, Any]:
@@ -126,7 +141,7 @@ class RowMapping:
         return stated if self.language_column else {"language": "detected", **stated}
 
     def _gold(self, row: Mapping[str, Any], column: str) -> str:
-        answer = _text(row, column, "answer")
+        answer = joined(row, column, "answer")
         if self.answer_after is not None:
             _, marker, answer = answer.rpartition(self.answer_after)
             answer = answer.strip()
@@ -143,7 +158,7 @@ class RowMapping:
     def _language(self, row: Mapping[str, Any], question: str) -> str:
         if self.language_column is None:
             return self.language or detect_language(question)
-        given = _text(row, self.language_column, "language").lower()
+        given = joined(row, self.language_column, "language").lower()
         named = {name.lower(): code for code, name in LANGUAGE_CODES.items()}
         # zh-CN, en_US and the like name a region after the language.
         code = re.split(r"[-_]", named.get(given, given))[0]
@@ -167,6 +182,12 @@ _KNOWN: dict[str, dict[str, Any]] = {
         "domain": "general",
     },
 }
+_DIALOGUES: dict[str, tuple[str, ...]] = {
+    "pairs of dialogues, as hh-rlhf (chosen, rejected)": ("chosen", "rejected"),
+    "chats (messages)": ("messages",),
+    "chats (conversations)": ("conversations",),
+}
+"""Name -> the columns that are there; the first holds the dialogue whose question is asked."""
 
 
 def resolve(
@@ -180,7 +201,7 @@ def resolve(
     name, known = _recognise(given, columns, head)
     question = given.question or known.get("question")
     domain = given.domain or known.get("domain", "general")
-    verifier = given.verifier or VERIFIER_OF_DOMAIN.get(domain, "exact")
+    verifier = given.verifier or VERIFIER_OF_DOMAIN.get(domain, known.get("verifier", "exact"))
     # Where nothing is graded, a gold answer that nobody asked for is nothing a row must have.
     answer = given.answer or (None if verifier == "none" else known.get("answer"))
     for key, column in (("question", question), ("answer", answer)):
@@ -191,6 +212,8 @@ def resolve(
                 + ("" if key == "question" else ", or `verifier: none` where no rule can check")
             )
     assert question is not None
+    if isinstance(question, list) and len(set(question)) < len(question):
+        raise UserError(f"{where}.question: a column is named twice: {', '.join(question)}")
     thousands = given.strip_thousands
     mapping = RowMapping(
         question=question,
@@ -204,6 +227,7 @@ def resolve(
         level_column=given.level_column,
         extra=given.extra,
         recognised=name,
+        dialogue=isinstance(question, str) and _holds_dialogues(question, head),
     )
     for key, column in mapping.columns.items():
         if column not in columns:
@@ -225,34 +249,25 @@ def _recognise(
         if "answer_after" in known and not any(GSM8K_MARKER in str(row.get(answer)) for row in head):
             continue
         return name, {**known, "question": question, "answer": answer}
+    for name, needed in _DIALOGUES.items():
+        found = [spelled.get(column) for column in needed]
+        column = found[0]
+        if (
+            column is None
+            or None in found
+            or given.answer is not None
+            or given.question not in (None, column)
+        ):
+            continue
+        if _holds_dialogues(column, head):
+            return name, {"question": column, "domain": "general", "verifier": "none"}
     return None, {}
 
 
-def _present(row: Mapping[str, Any], column: str, what: str) -> Any:
-    value = row.get(column)
-    if value is None:
-        found = "it is null" if column in row else "the row has no such column"
-        raise BadRow(f"no {what}", column, found, f"the {what}")
-    return value
-
-
-def _text(row: Mapping[str, Any], column: str, what: str) -> str:
-    value = _present(row, column, what)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        found = f"it is a {type(value).__name__}"
-        raise BadRow("wrong type", column, found, f"the {what} as text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadRow("wrong type", column, f"it is {value}", f"the {what} as text or a finite number")
-    text = str(value).strip()
-    if not text:
-        raise BadRow(f"no {what}", column, "it is empty", f"the {what}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRow(
-            "not Unicode", column, "it holds half of a surrogate pair", "valid Unicode text"
-        ) from None
-    return text
+def _holds_dialogues(column: str, head: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether most of the column's cells do: a question that merely begins like a dialogue makes no table of them."""
+    cells = [row[column] for row in head if row.get(column)]
+    return sum(map(is_dialogue, cells)) > len(cells) / 2
 
 
 def _level(row: Mapping[str, Any], column: str) -> int | None:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ahalab.errors import UserError
-from ahalab.prompts.mapping import BadRow, ColumnMapping, resolve
+from ahalab.prompts.cells import BadRow
+from ahalab.prompts.mapping import ColumnMapping, resolve
 from ahalab.prompts.source import content_hash
 from ahalab.records import Prompt
 

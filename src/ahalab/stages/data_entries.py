@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from ahalab.errors import UserError
+from ahalab.prompts.cells import BadRow
 from ahalab.prompts.files import open_table
-from ahalab.prompts.mapping import BadRow
+from ahalab.prompts.mapping import QuestionColumns
 from ahalab.prompts.source import content_hash
 from ahalab.prompts.table import RowTable
 from ahalab.records import LabelledResponse, PreferencePair, SupervisedRow
@@ -39,10 +40,11 @@ class StageData(StrictModel):
 class ForeignData(StrictModel):
     """What file and Hub data sets share. Columns are recognised where that is possible."""
 
-    columns: dict[str, str] = Field(
+    columns: dict[str, QuestionColumns] = Field(
         {},
         description="Our name of a column (question, thinking, answer, messages, chosen, rejected, label, domain) "
-        "to the table's own, where it is not recognised.",
+        "to the table's own, where it is not recognised. A question may be a list of columns, joined by a blank line "
+        "(alpaca: [instruction, input]).",
     )
     answer_after: str | None = Field(
         None,

@@ -6,14 +6,15 @@ hh-rlhf's pairs of whole dialogues. Whatever is recognised can be said instead, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ahalab.errors import UserError
-from ahalab.prompts.mapping import BadRow
+from ahalab.prompts.cells import BadRow, joined, text
+from ahalab.prompts.dialogue import messages, split_reply, transcript
 from ahalab.prompts.source import detect_language
+from ahalab.stages.safety_label import EXPECTED, read_label
 from ahalab.text.parse import parse_response
 from ahalab.text.template import THINK_CLOSE
 from ahalab.validation import suggestion
@@ -46,10 +47,6 @@ NEEDED: dict[Kind, str] = {
 UNUSABLE = frozenset({"no reply", "equal answers", "different questions"})
 """Reasons that lie in the nature of a data set and not in a mistake: such rows are always left out, and counted."""
 
-_TURN = re.compile(r"\n\n(Human|Assistant): ?")
-_ROLES = {"user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant", "system": "System"}
-_TRUTH = {"true": True, "safe": True, "false": False, "unsafe": False}
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -64,15 +61,16 @@ class Reply:
 class RowReader:
     """Reads the rows of one table as one kind of record.
 
-    `columns` names columns by our names (see `ALIASES`); `answer_after` splits an answer at its last such marker
-    into thinking and answer (GSM8K: "####"); `safe_when` is the value of the label that means safe.
+    `columns` names columns by our names (see `ALIASES`), for the question also several; `answer_after` splits an
+    answer at its last such marker into thinking and answer (GSM8K: "####"); `safe_when` is the value of the label
+    that means safe.
     Raises UserError for an unknown name or column, and for a table of which the columns cannot be told.
     """
 
     def __init__(
         self,
         kind: Kind,
-        columns: Mapping[str, str],
+        columns: Mapping[str, str | list[str]],
         there: Sequence[str],
         *,
         label: str,
@@ -84,12 +82,18 @@ class RowReader:
         for name, column in columns.items():
             if name not in USED[kind]:
                 raise UserError(f"{where}.columns: unknown name {name!r}; {suggestion(name, USED[kind])}")
-            if column not in there:
-                raise UserError(
-                    f"{where}.columns.{name}: {label} has no column {column!r}; {suggestion(column, there)}"
-                )
+            several = [column] if isinstance(column, str) else column
+            if name != "question" and len(several) != 1:
+                raise UserError(f"{where}.columns.{name}: one column; only a question is made of several")
+            for one in several:
+                if one not in there:
+                    raise UserError(
+                        f"{where}.columns.{name}: {label} has no column {one!r}; {suggestion(one, there)}"
+                    )
         spelled = {column.lower(): column for column in reversed(there)}
-        self._column = dict(columns)
+        given = {name: [column] if isinstance(column, str) else column for name, column in columns.items()}
+        self._column = {name: several[0] for name, several in given.items()}
+        self._question = given.get("question", [])
         for name in USED[kind]:
             found = next((spelled[alias] for alias in ALIASES[name] if alias in spelled), None)
             if found is not None:
@@ -111,15 +115,15 @@ class RowReader:
     @property
     def columns(self) -> list[str]:
         """The columns that are read, each once."""
-        return list(dict.fromkeys(self._column.values()))
+        return list(dict.fromkeys([*self._column.values(), *self._question]))
 
     def reply(self, row: Mapping[str, Any]) -> Reply:
         """Question, thinking and answer of a row of kind "rows" or "labelled". Raises BadRow."""
         if "messages" in self._column:
-            turns = _turns(row, self._column["messages"])
-            question, rounds, said = _dialogue(turns, self._column["messages"])
+            column = self._column["messages"]
+            question, rounds, said = split_reply(messages(row.get(column), column), column)
         else:
-            question, rounds = self._text(row, "question"), 1
+            question, rounds = self._asked(row), 1
             said = self._text(row, "answer")
         thinking, answer = self._split(said)
         if "thinking" in self._column and row.get(self._column["thinking"]) is not None:
@@ -133,14 +137,16 @@ class RowReader:
             column = self._column[name]
             value = row.get(column)
             turns = (
-                _turns(row, column) if isinstance(value, list | tuple) else _transcript(self._text(row, name))
+                messages(value, column)
+                if isinstance(value, list | tuple)
+                else transcript(self._text(row, name))
             )
             if turns is None:
                 sides.append((None, self._text(row, name)))
             else:
-                question, _, said = _dialogue(turns, column)
+                question, _, said = split_reply(turns, column)
                 sides.append((question, said))
-        asked = self._text(row, "question") if "question" in self._column else sides[0][0]
+        asked = self._asked(row) if "question" in self._column else sides[0][0]
         if asked is None:
             raise BadRow(
                 "no question",
@@ -166,19 +172,10 @@ class RowReader:
         """Whether a row of kind "labelled" is labelled safe. Raises BadRow for a label that does not say so."""
         column = self._column["label"]
         value = row.get(column)
-        if self._safe_when is not None and isinstance(value, str | int):
-            return str(value).lower() == self._safe_when.lower()
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.strip().lower() in _TRUTH:
-            return _TRUTH[value.strip().lower()]
-        # 0 and 1 are not guessed: data sets use either for "unsafe".
-        raise BadRow(
-            "unclear label",
-            column,
-            f"it is {repr(value)[:40]}",
-            "true, false, safe or unsafe (or set `safe_when`)",
-        )
+        safe = read_label(value, self._safe_when)
+        if safe is None:
+            raise BadRow("unclear label", column, f"it is {repr(value)[:40]}", EXPECTED)
+        return safe
 
     def domain(self, row: Mapping[str, Any], default: str) -> str:
         """The row's domain, or `default` where it names none. Raises BadRow."""
@@ -187,7 +184,13 @@ class RowReader:
         return self._text(row, "domain")
 
     def _text(self, row: Mapping[str, Any], name: str, *, blank: bool = False) -> str:
-        return _checked(row.get(self._column[name]), self._column[name], name, blank=blank)
+        column, value = self._column[name], row.get(self._column[name])
+        if value is None:
+            raise BadRow(f"no {name}", column, "it is null or not there", f"the {name}")
+        return text(value, column, name, blank=blank)
+
+    def _asked(self, row: Mapping[str, Any]) -> str:
+        return joined(row, self._question or self._column["question"], "question")
 
     def _split(self, said: str) -> tuple[str, str]:
         """(thinking, answer) of a reply as one text."""
@@ -212,71 +215,3 @@ class RowReader:
 def language_of(question: str, given: str | None) -> str:
     """`given`, or what the question's characters say: "zh" where any is Han, else "en"."""
     return given or detect_language(question)
-
-
-def _turns(row: Mapping[str, Any], column: str) -> list[tuple[str, str]]:
-    """[(role, text)] of a list of chat messages, `role`/`content` or `from`/`value`."""
-    messages = row.get(column)
-    if not isinstance(messages, list | tuple) or not messages:
-        raise BadRow("no messages", column, f"it is {repr(messages)[:40]}", "a list of messages")
-    turns: list[tuple[str, str]] = []
-    for message in messages:
-        if not isinstance(message, Mapping):
-            raise BadRow(
-                "wrong type",
-                column,
-                f"a message is a {type(message).__name__}",
-                "messages with role and content",
-            )
-        role = _ROLES.get(str(message.get("role", message.get("from"))).lower())
-        if role is None:
-            raise BadRow(
-                "unknown role",
-                column,
-                f"a message has {sorted(message)}",
-                "the role user, assistant or system",
-            )
-        turns.append((role, _checked(message.get("content", message.get("value")), column, "message")))
-    return turns
-
-
-def _transcript(text: str) -> list[tuple[str, str]] | None:
-    """The turns of a dialogue in hh-rlhf's form, or None for any other text."""
-    padded = text if text.startswith("\n\n") else f"\n\n{text}"
-    if not padded.startswith("\n\nHuman:"):
-        return None
-    parts = _TURN.split(padded)[1:]
-    return [(_ROLES[role.lower()], said.strip()) for role, said in zip(parts[::2], parts[1::2], strict=True)]
-
-
-def _dialogue(turns: Sequence[tuple[str, str]], column: str) -> tuple[str, int, str]:
-    """(question, user turns, last reply). A question of several turns is written out with their speakers."""
-    (last, said), before = turns[-1], turns[:-1]
-    rounds = sum(role == "User" for role, _ in before)
-    if last != "Assistant" or not said or not rounds or before[-1][0] != "User":
-        raise BadRow(
-            "no reply",
-            column,
-            "it does not end in a user's turn and a reply",
-            "a dialogue that ends in a reply",
-        )
-    if rounds == 1 and len(before) == 1:
-        return before[0][1], 1, said
-    return "\n\n".join(f"{role}: {text}" for role, text in before), rounds, said
-
-
-def _checked(value: Any, column: str, what: str, *, blank: bool = False) -> str:
-    if value is None:
-        raise BadRow(f"no {what}", column, "it is null or not there", f"the {what}")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise BadRow("wrong type", column, f"it is a {type(value).__name__}", f"the {what} as text")
-    text = str(value).strip()
-    if not text and not blank:
-        raise BadRow(f"no {what}", column, "it is empty", f"the {what}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRow(
-            "not Unicode", column, "it holds half of a surrogate pair", "valid Unicode text"
-        ) from None
-    return text

@@ -1,0 +1,152 @@
+"""Dialogues as prompts: what was asked becomes the question, never what the assistant then replied."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ahalab.errors import UserError
+from ahalab.prompts import build_source, validate_prompts
+from ahalab.prompts.cells import BadRow
+from ahalab.prompts.files import JsonlTable
+from ahalab.prompts.table import TableSource
+from ahalab.stages.foreign_rows import RowReader
+
+HH = Path(__file__).parents[1] / "../shared/data/safety/hh_rlhf_harmless_test_first1200.jsonl.gz"
+ONE = "\n\nHuman: Can I eat soap?\n\nAssistant:"
+TWO = "\n\nHuman: Hello.\n\nAssistant: Hi!\n\nHuman: Can I eat\n\nred soap?\n\nAssistant:"
+ROWS = [
+    {"chosen": f"{ONE} SECRET no.", "rejected": f"{ONE} SECRET yes."},
+    {"chosen": f"{TWO} SECRET no.\n\nReally.", "rejected": f"{TWO} SECRET yes."},
+    {"chosen": ONE, "rejected": f"{ONE} SECRET yes."},
+]
+ASKED = [
+    "Can I eat soap?",
+    "User: Hello.\n\nAssistant: Hi!\n\nUser: Can I eat\n\nred soap?",
+    "Can I eat soap?",
+]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def load(entry: dict[str, Any], folder: Path | None = None, skip: bool = False) -> TableSource:
+    (checked,) = validate_prompts([entry], "r.yaml")
+    source = build_source(checked, 0, folder=folder, where="r.yaml: prompts[0]", skip_bad_rows=skip)
+    assert isinstance(source, TableSource)
+    return source
+
+
+def questions(source: TableSource) -> list[str]:
+    return [source.prompt(index).question for index in range(source.size)]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"question": "chosen"}, {"question": "rejected", "verifier": "none"}]
+)
+def test_a_file_of_hh_rlhf_asks_what_the_person_asked(tmp_path: Path, settings: dict[str, Any]) -> None:
+    write(tmp_path / "hh.jsonl", ROWS)
+    source = load({"file": "hh.jsonl", "name": "harmless", **settings}, tmp_path)
+    assert questions(source) == ASKED
+    prompt = source.prompt(0)
+    assert (prompt.source, prompt.domain, prompt.verifier, prompt.answer) == (
+        "harmless",
+        "general",
+        "none",
+        None,
+    )
+    assert source.describe()["dialogue"] is True
+
+
+def test_a_data_set_of_the_hub_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Split(list[dict[str, Any]]):
+        column_names = ("chosen", "rejected")
+
+        def select_columns(self, columns: list[str]) -> Split:
+            return Split({column: row[column] for column in columns} for row in self)
+
+    module = ModuleType("datasets")
+    vars(module)["load_dataset"] = lambda *_, **__: Split(ROWS)
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    source = load({"hub": "Anthropic/hh-rlhf"})
+    assert questions(source) == ASKED
+    assert source.name == "hh-rlhf"
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "user", "assistant"),
+    [("role", "content", "user", "assistant"), ("from", "value", "human", "gpt")],
+)
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_lists_of_messages_are_dialogues_too(
+    tmp_path: Path, column: str, role: str, content: str, user: str, assistant: str
+) -> None:
+    said = [{role: user, content: "q1"}, {role: assistant, content: "a1"}, {role: user, content: "q2"}]
+    rows = [{column: said[:2]}, {column: [*said, {role: assistant, content: "SECRET"}]}, {column: said}]
+    source = load({"file": write(tmp_path / "chat.jsonl", rows).name}, tmp_path)
+    whole = "User: q1\n\nAssistant: a1\n\nUser: q2"
+    assert questions(source) == ["q1", whole, whole]
+
+
+def test_the_reply_may_be_graded_where_an_answer_is_beside_it(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": "1+1?"}], "gold": "2"}]
+    entry = {"file": write(tmp_path / "a.jsonl", rows).name, "question": "messages", "answer": "gold"}
+    prompt = load({**entry, "domain": "math"}, tmp_path).prompt(0)
+    assert (prompt.question, prompt.answer, prompt.verifier) == ("1+1?", "2", "math")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected", "reason"),
+    [
+        ({"chosen": "just text", "rejected": "x"}, "expected a dialogue", "no dialogue"),
+        (
+            {"chosen": "\n\nHuman: \n\nAssistant: hi", "rejected": "x"},
+            "expected a user's turn",
+            "no question",
+        ),
+        ({"chosen": None, "rejected": "x"}, "expected the question, but it is null", "no question"),
+        (
+            {"chosen": [{"role": "robot", "content": "x"}], "rejected": "x"},
+            "expected the role user",
+            "unknown role",
+        ),
+    ],
+)
+def test_a_row_that_asks_nothing_is_named_or_counted(
+    tmp_path: Path, row: dict[str, Any], expected: str, reason: str
+) -> None:
+    write(tmp_path / "hh.jsonl", [*ROWS, row])
+    with pytest.raises(UserError, match=rf"hh\.jsonl, row 4, column 'chosen': {expected}"):
+        load({"file": "hh.jsonl"}, tmp_path)
+    source = load({"file": "hh.jsonl"}, tmp_path, skip=True)
+    assert (source.size, source.skipped) == (3, {reason: 1})
+
+
+def test_a_question_that_begins_like_a_dialogue_stays_a_question(tmp_path: Path) -> None:
+    rows = [{"question": text, "answer": "x"} for text in ("Human: what are you?", "Why?", f"{ONE} SECRET")]
+    assert questions(load({"file": write(tmp_path / "q.jsonl", rows).name}, tmp_path)) == [
+        row["question"].strip() for row in rows
+    ]
+
+
+@pytest.mark.skipif(not HH.is_file(), reason=f"{HH} is not there (the project works without it)")
+def test_hh_rlhf_itself_asks_what_its_pairs_are_about() -> None:
+    source, table = load({"file": str(HH)}), JsonlTable(HH)
+    assert (source.size, source.skipped) == (1200, {})
+    reader = RowReader("pairs", {}, table.columns(), label="hh", where="test")
+    compared = 0
+    for index in range(1200):
+        try:
+            asked, _, _ = reader.pair(table.row(index))
+        except BadRow:
+            continue
+        assert source.prompt(index).question == asked
+        compared += 1
+    assert compared > 1100
