@@ -46,7 +46,7 @@ def explained(name: str, recipe: str = "r1-quickstart", **overrides: Any) -> dic
     return {line.key: line for line in explain_stage(load_recipe(recipe, settings).stages[name])}
 
 
-@pytest.mark.parametrize("recipe", ["r1-quickstart", "r1"])
+@pytest.mark.parametrize("recipe", ["r1-quickstart", "r1", "r1-endpoint"])
 @pytest.mark.parametrize("stage", PAPER)
 def test_no_value_of_the_paper_is_called_different_and_no_other_one_the_same(recipe: str, stage: str) -> None:
     compared = {line.key: line for line in explained(stage, recipe).values() if line.same is not None}
