@@ -38,7 +38,7 @@ def test_the_reward_is_the_share_of_words_in_the_prompts_language() -> None:
 @pytest.mark.parametrize(
     "thinking", ["1+1=2", "$x^2$", "x, x+3. def f(x): return x+3", "```python\nx = 1\n```", "B", "5 km"]
 )
-def test_a_thinking_without_words_is_neither_rewarded_nor_punished(language: str, thinking: str) -> None:
+def test_a_thinking_without_words_has_no_language_part_rather_than_0(language: str, thinking: str) -> None:
     assert reward(language, thinking) is None
 
 
