@@ -33,7 +33,10 @@ def tiny_graph(folder: Path) -> Path:
     rl = {"steps": 2, "prompts_per_step": 1, "samples_per_prompt": 2, "checkpoint_every": 1, **short}
     sft = {"epochs": 1, "batch_size": 4, "max_tokens": 256}
     rows = {"file": str(GSM8K), "answer_after": "####", "rows": 8, "domain": "math"}
-    general = {"file": str(GSM8K), "domain": "general", "verifier": "none"}
+    general = [
+        {"file": str(GSM8K), "domain": "general", "verifier": "none", "name": "helpful"},
+        {"file": str(HH), "name": "harmless"},
+    ]
     changed: dict[str, dict[str, Any]] = {
         "zero": {**rl, "prompts": math},
         # An untrained model of this size earns nothing on GSM8K: what it says is kept as it is.
@@ -58,10 +61,10 @@ def tiny_graph(folder: Path) -> Path:
         "r1": {
             **rl,
             "prompts": math,
-            "window": {
-                "last": 1,
-                "prompts": [{**general, "name": "helpful"}, {**general, "name": "harmless"}],
-            },
+            # In the window each of the three sources has a third of the prompts.
+            "prompts_per_step": 3,
+            "window": {"last": 1, "prompts": general},
+            "hacking": {"every": 1, "prompts": 8, "sources": [{**math[0], "weight": 2}, *general]},
         },
         "distilled": {**sft, "data": ["reasoning_data", rows]},
         "eval_base": {"n": 2, "k": 1, "prompts": math, **short},
