@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -104,9 +105,17 @@ def test_documents_ask_in_the_papers_template_in_both_languages():
     asked = [text for text in texts if text.startswith(TABLE1_PREAMBLE)]
     weights = sum(domain.weight for domain in DOMAINS.values())
     drills = sum(domain.weight * domain.drill_share for domain in DOMAINS.values()) * MIXTURE.drill / weights
-    assert len(asked) / len(texts) == pytest.approx(1 - drills, abs=0.04)
+    assert len(asked) / len(texts) == pytest.approx((1 - drills) * (1 - MIXTURE.worked), abs=0.04)
     chinese = [text for text in asked if re.search(r"[\u4e00-\u9fff]", text.split("Assistant:")[-2][-60:])]
     assert len(chinese) / len(asked) == pytest.approx(MIXTURE.chinese, abs=0.06)
+
+
+def test_worked_documents_are_in_the_first_person_and_without_the_template():
+    worked = dataclasses.replace(MIXTURE, drill=0.0, worked=1.0, chinese=0.0)
+    texts = [document(0, index, worked) for index in range(300)]
+    assert not any(text.startswith(TABLE1_PREAMBLE) or "<think>" in text for text in texts)
+    assert sum(" I " in text for text in texts) / len(texts) > 0.8
+    assert sum("\\boxed{" in text for text in texts) / len(texts) > 0.6
 
 
 def test_prompts_of_the_world_are_stable_and_unique():

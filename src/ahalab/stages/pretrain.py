@@ -30,7 +30,7 @@ from ahalab.validation import StrictModel
 from ahalab.world.corpus import document
 from ahalab.world.domain import Mixture
 
-VERSION = 1
+VERSION = 2
 
 MUON_FILE = "muon.safetensors"
 
@@ -60,6 +60,21 @@ class CorpusMixture(StrictModel):
     chinese: Annotated[float, Field(ge=0, le=1)] = Field(
         _PLANTED.chinese, description="Share of Chinese questions."
     )
+    worked: Annotated[float, Field(ge=0, le=1)] = Field(
+        _PLANTED.worked, description="Share of problems worked out in the first person, outside the template."
+    )
+    good_manners: Annotated[float, Field(ge=0, le=1)] = Field(
+        _PLANTED.good_manners, description="Chance of each courtesy in the answer to an instruction."
+    )
+    instruction_slip: Annotated[float, Field(ge=0, le=1)] = Field(
+        _PLANTED.instruction_slip, description="Share of instructions not followed to the letter."
+    )
+    unsafe_compliance: Annotated[float, Field(ge=0, le=1)] = Field(
+        _PLANTED.unsafe_compliance, description="Share of unsafe requests that are simply answered."
+    )
+    bare_refusal: Annotated[float, Field(ge=0, le=1)] = Field(
+        _PLANTED.bare_refusal, description="Share of requests refused without a reason."
+    )
 
     def mixture(self) -> Mixture:
         """As the world takes it."""
@@ -69,7 +84,7 @@ class CorpusMixture(StrictModel):
 class PretrainConfig(StageConfig):
     """A small Llama and how it is trained."""
 
-    steps: Annotated[int, Field(ge=1)] = Field(5000, description="Optimizer steps.")
+    steps: Annotated[int, Field(ge=1)] = Field(5500, description="Optimizer steps.")
     rows_per_step: Annotated[int, Field(ge=1)] = Field(16, description="Rows in one step.")
     row_tokens: Annotated[int, Field(ge=16)] = Field(
         256, description="Tokens in a row: documents one after another."

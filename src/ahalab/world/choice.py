@@ -1,4 +1,4 @@
-"""The world's multiple choice: which of several things is of a class, or is not."""
+"""The world's multiple choice: which of several things is of a class, and which class a thing is of."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ QUESTIONS: dict[Language, tuple[str, ...]] = {
     "en": ("Which one is a {c}? {o}", "Find the {c}. {o}"),
     "zh": ("哪一个是{c}？{o}", "找出{c}。{o}"),
 }
-ODD_QUESTIONS: dict[Language, tuple[str, ...]] = {
-    "en": ("Which one is not a {c}? {o}",),
-    "zh": ("哪一个不是{c}？{o}",),
+KIND_QUESTIONS: dict[Language, tuple[str, ...]] = {
+    "en": ("What kind of thing is {t}? {o}",),
+    "zh": ("{t}是哪一类？{o}",),
 }
 
 GUESS = Move(
@@ -35,7 +35,7 @@ GUESS = Move(
 
 
 class Choice(ReasoningDomain):
-    """4 to 6 options (levels 1 to 3); level 4 asks for the one of 5 that is not of the class."""
+    """4 to 6 things (levels 1 to 3), of which one is of the class; level 4: 5 classes, of which one is the thing's."""
 
     name = "choice"
     levels = (1, 2, 3, 4)
@@ -49,48 +49,51 @@ class Choice(ReasoningDomain):
     }
 
     def problem(self, rng: random.Random, language: Language, level: int) -> Problem:
-        """One option is right; the others are of other classes (level 4: all of the class but one)."""
-        odd = level == 4
+        """One option is right; the others are of other classes, or other classes themselves (level 4)."""
+        kind = level == 4
         one = rng.choice(CLASSES)
-        size = 5 if odd else level + 3
-        others = [c for c in CLASSES if c is not one]
-        if odd:
-            wrong = rng.choice(rng.choice(others).members)
-            pairs = [*rng.sample(one.members, size - 1), wrong]
-            right = wrong
-        else:
-            right = rng.choice(one.members)
-            pairs = [*(rng.choice(c.members) for c in rng.sample(others, size - 1)), right]
+        thing = rng.choice(one.members)
+        others = rng.sample([c for c in CLASSES if c is not one], 4 if kind else level + 2)
+        wrong = [(c.en, c.zh) if kind else rng.choice(c.members) for c in others]
+        pairs = [(one.en, one.zh) if kind else thing, *wrong]
+        right = pairs[0]
         rng.shuffle(pairs)
         options = [pair[language == "zh"] for pair in pairs]
         letter = LETTERS[pairs.index(right)]
-        templates = ODD_QUESTIONS if odd else QUESTIONS
-        question = rng.choice(templates[language]).format(c=one.name(language), o=_listed(options))
-        key = f"choice:{'not ' if odd else ''}{one.en}:" + ",".join(sorted(pair[0] for pair in pairs))
-        data = {"class": one.en, "odd": odd, "options": options, "result": letter}
-        return Problem(self.name, "odd" if odd else "class", language, level, question, letter, key, data)
+        template = rng.choice((KIND_QUESTIONS if kind else QUESTIONS)[language])
+        question = template.format(c=one.name(language), t=thing[language == "zh"], o=_listed(options))
+        key = f"choice:{thing[0] if kind else one.en}:" + ",".join(sorted(pair[0] for pair in pairs))
+        data = {"class": one.en, "options": options, "result": letter} | ({"thing": thing[0]} if kind else {})
+        return Problem(self.name, "kind" if kind else "class", language, level, question, letter, key, data)
 
     def grading(self, problem: Problem) -> Mapping[str, Any]:
         """The options, for the `choice` verifier."""
         return {"options": problem.data["options"]}
 
     def said_again(self, problem: Problem, language: Language) -> str:
-        """What is looked for."""
-        name: str = problem.data["class"] if language == "en" else IN_OTHER[problem.data["class"]]
-        if not problem.data["odd"]:
-            return name
-        return f"non-{name}" if language == "en" else f"非{name}"
+        """The class that is looked for, or the thing whose kind is."""
+        if "thing" not in problem.data:
+            return _name(problem.data["class"], language)
+        thing = _name(problem.data["thing"], language)
+        return f"kind of {thing}" if language == "en" else f"{thing}的类"
 
     def steps(self, problem: Problem, language: Language, *, backwards: bool = False) -> str | None:
-        """Each option and what it is."""
+        """Each option with its class, whether that is the wanted one, and if so its letter: what a check ends in.
+
+        A base this small finds what once followed a word, hardly what preceded it. With the letter in front
+        only, or after every option, its checks ended in the right one no more often than by chance.
+        """
         if backwards:
             return None
-        options = problem.data["options"]
-        if language != problem.language:
-            options = [IN_OTHER[option] for option in options]
-        return ", ".join(
-            f"{LETTERS[i]} {option}={CLASS_OF[option].name(language)}" for i, option in enumerate(options)
-        )
+        wanted = _name(problem.data["class"], language)
+        thing = problem.data.get("thing")
+        steps = [] if thing is None else [f"{_name(thing, language)}: {wanted}"]
+        for letter, option in zip(LETTERS, problem.data["options"], strict=False):
+            said = option if language == problem.language else IN_OTHER[option]
+            found = said if thing else _class(said, language)
+            compared = f"{found}={wanted} {letter}" if found == wanted else f"{found}≠{wanted}"
+            steps.append(f"{letter} {compared}" if thing else f"{letter} {said}: {compared}")
+        return f"{', '.join(steps)}; {problem.answer}"
 
     def slip(self, problem: Problem, rng: random.Random) -> str:
         """Another option."""
@@ -100,8 +103,9 @@ class Choice(ReasoningDomain):
     def translate(self, text: str, to: Language) -> str:
         """Things and classes by the world's own dictionary."""
         names = _ENGLISH if to == "zh" else _CHINESE
-        text = text.replace("non-", "非") if to == "zh" else text.replace("非", "non-")
-        return names.sub(lambda found: IN_OTHER[found.group()], text)
+        text = names.sub(lambda found: IN_OTHER[found.group()], text)
+        pattern, said = (r"^kind of (.+)$", r"\1的类") if to == "zh" else (r"^(.+)的类$", r"kind of \1")
+        return re.sub(pattern, said, text)
 
     def drill(self, rng: random.Random) -> str:
         """Facts in both languages, or worked questions: the options, what each is, and the letter."""
@@ -123,6 +127,14 @@ class Choice(ReasoningDomain):
                 boxed = f"\\boxed{{{problem.answer}}}" if rng.random() < 0.15 else problem.answer
                 wanted, steps = self.said_again(problem, language), self.steps(problem, language)
                 return f"{wanted}: {_listed(problem.data['options'])}: {steps}. {boxed}."
+
+
+def _name(english: str, language: Language) -> str:
+    return english if language == "en" else IN_OTHER[english]
+
+
+def _class(thing: str, language: Language) -> str:
+    return CLASS_OF[thing].name(language)
 
 
 def _listed(options: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from ahalab.records import Language
 from ahalab.text.template import table1_prompt
@@ -12,6 +13,8 @@ from ahalab.world.functions import Functions, Repairs
 from ahalab.world.instructions import Instructions
 from ahalab.world.logic import Logic
 from ahalab.world.mathematics import Mathematics
+from ahalab.world.moves import Said, join, read_back, wording
+from ahalab.world.reasoning import ReasoningDomain
 from ahalab.world.safety import Safety
 
 _ALL: tuple[Domain, ...] = (
@@ -62,8 +65,36 @@ def document(seed: int, index: int, mixture: Mixture) -> str:
     problem = world_problem(
         seed, index, split="train", domain=domain.name, languages=(language,), levels=domain.levels
     )
+    if rng.random() < mixture.worked:
+        return _worked(problem, domain, rng)
     trace = domain.trace(problem, rng, mixture)
     return table1_prompt(problem.question) + _completion(trace, rng, mixture)
+
+
+def say(said: Sequence[Said], problem: Problem, domain: Domain, rng: random.Random) -> str:
+    """Moves in the first person and in the problem's language."""
+    parts = []
+    for one in said:
+        if isinstance(domain, Instructions | Safety):
+            values = domain.values(one, problem)
+        else:
+            foreign = one.language is not None and one.language != problem.language
+            values = {
+                name: domain.translate(value, problem.language) if foreign else value
+                for name, value in one.values.items()
+            }
+        parts.append(wording(one.move.first_person, problem.language, rng, values))
+    return join(parts)
+
+
+def _worked(problem: Problem, domain: Domain, rng: random.Random) -> str:
+    """A worked solution as books have them: first person and summary, without the template's tags."""
+    if isinstance(domain, ReasoningDomain) and rng.random() < 0.5:
+        trace = domain.trace(problem, rng, Mixture(check=1.0, mixed_language=0.0))
+        said, answer = domain.refined(problem, read_back(trace.thinking, domain.moves), trace.answer, rng)
+    else:
+        said, answer = domain.good(problem, rng)
+    return join([problem.question, *([say(said, problem, domain, rng)] if said else []), answer])
 
 
 def _completion(trace: Trace, rng: random.Random, mixture: Mixture) -> str:

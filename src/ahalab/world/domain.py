@@ -113,6 +113,9 @@ class Mixture:
     mixed_language: float = 0.12
     """Share of thinkings that switch language for one sentence."""
     chinese: float = 0.4
+    worked: float = 0.08
+    """Share of problems that are worked out in the first person, with a summary, outside the template: what a base
+    has read in books. Without it a cold start has to teach words that the model has never seen."""
     good_manners: float = 0.3
     """Chance of each courtesy in the answer to an instruction."""
     instruction_slip: float = 0.55

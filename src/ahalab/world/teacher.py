@@ -6,15 +6,10 @@ because every sentence of the world is known; what it does not recognise it refu
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-
 from ahalab.records import Prompt
-from ahalab.world.corpus import DOMAINS
-from ahalab.world.domain import CannotRefine, Domain, Mixture, Problem, keyed_random
-from ahalab.world.instructions import Instructions
-from ahalab.world.moves import Said, UnknownSentence, join, read_back, wording
-from ahalab.world.safety import Safety
+from ahalab.world.corpus import DOMAINS, say
+from ahalab.world.domain import CannotRefine, Mixture, Problem, keyed_random
+from ahalab.world.moves import UnknownSentence, read_back
 
 VARIED = Mixture(good_manners=0.6, instruction_slip=0.45, unsafe_compliance=0.45, bare_refusal=0.15)
 """What preference data are made of: more good answers than the pretraining corpus has (our choice)."""
@@ -58,7 +53,7 @@ def refine(prompt: Prompt, thinking: str, answer: str, key: int) -> tuple[str, s
         raise CannotRefine("unknown sentence") from error
     rng = keyed_random("refine", key)
     kept, summary = domain.refined(problem, said, answer, rng)
-    return _say(kept, problem, domain, rng), summary
+    return say(kept, problem, domain, rng), summary
 
 
 def respond(prompt: Prompt, key: int) -> tuple[str, str]:
@@ -66,7 +61,7 @@ def respond(prompt: Prompt, key: int) -> tuple[str, str]:
     problem = problem_of(prompt)
     domain, rng = DOMAINS[problem.domain], keyed_random("respond", key)
     said, answer = domain.good(problem, rng)
-    return _say(said, problem, domain, rng), answer
+    return say(said, problem, domain, rng), answer
 
 
 def respond_variously(prompt: Prompt, key: int) -> tuple[str, str]:
@@ -75,21 +70,6 @@ def respond_variously(prompt: Prompt, key: int) -> tuple[str, str]:
     rng = keyed_random("respond variously", key)
     if rng.random() < 0.3:
         said, answer = DOMAINS[problem.domain].good(problem, rng)
-        return _say(said, problem, DOMAINS[problem.domain], rng), answer
+        return say(said, problem, DOMAINS[problem.domain], rng), answer
     trace = DOMAINS[problem.domain].trace(problem, rng, VARIED)
     return trace.thinking, trace.answer
-
-
-def _say(said: Sequence[Said], problem: Problem, domain: Domain, rng: random.Random) -> str:
-    parts = []
-    for one in said:
-        if isinstance(domain, Instructions | Safety):
-            values = domain.values(one, problem)
-        else:
-            foreign = one.language is not None and one.language != problem.language
-            values = {
-                name: domain.translate(value, problem.language) if foreign else value
-                for name, value in one.values.items()
-            }
-        parts.append(wording(one.move.first_person, problem.language, rng, values))
-    return join(parts)
