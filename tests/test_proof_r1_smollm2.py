@@ -29,19 +29,21 @@ def tiny_graph(folder: Path) -> Path:
         )
     )
     math: list[dict[str, Any]] = [{"file": str(GSM8K)}]
-    short = {"max_new_tokens": 48, "max_rows": 32}
+    short = {"max_new_tokens": 160, "max_rows": 32}
     rl = {"steps": 2, "prompts_per_step": 1, "samples_per_prompt": 2, "checkpoint_every": 1, **short}
     sft = {"epochs": 1, "batch_size": 4, "max_tokens": 256}
-    rows = {"file": str(GSM8K), "answer_after": "####", "rows": 8, "domain": "math"}
+    rows = {"file": str(GSM8K), "answer_after": "####", "rows": 64, "domain": "math"}
+    # The model has never seen the template and closes no tag: a primer on a few solutions teaches it that.
+    primer = {"sft": {**sft, "from": "base", "data": [rows], "epochs": 3, "learning_rate": 3e-4}}
     general = [
         {"file": str(GSM8K), "domain": "general", "verifier": "none", "name": "helpful"},
         {"file": str(HH), "name": "harmless"},
     ]
     changed: dict[str, dict[str, Any]] = {
-        "zero": {**rl, "prompts": math},
+        "zero": {**rl, "from": "primer", "prompts": math},
         # An untrained model of this size earns nothing on GSM8K: what it says is kept as it is.
         "cold_start": {"n": 4, "per_prompt": 2, "keep": ["unique"], "refine": None, "prompts": math, **short},
-        "dev1": {**sft, "data": ["cold_start"]},
+        "dev1": {**sft, "data": ["cold_start", rows], "epochs": 3, "learning_rate": 3e-4},
         "dev2": {**rl, "prompts": math},
         "reasoning_data": {"n": 4, "per_prompt": 2, "keep": ["unique"], "prompts": math, **short},
         "dev3": {**sft, "data": ["reasoning_data", rows]},
@@ -76,6 +78,7 @@ def tiny_graph(folder: Path) -> Path:
         ((kind, config),) = base["stages"][name].items()
         base["stages"][name] = {kind: {**config, **keys}}
     smol = "pypi:smollm2-135m"
+    base["stages"] = {"primer": primer, **base["stages"]}
     base |= {"name": "r1-smollm2", "base": smol, "small_base": smol, "threads": 2}
     path = folder / "r1-smollm2.yaml"
     path.write_text(yaml.safe_dump(base, sort_keys=False), encoding="utf-8")
