@@ -17,6 +17,7 @@ SMALL = {
     "general_data": {"n": 40},
     "dev3": {"epochs": 1, "batch_size": 16, "checkpoint_every": 2},
     "helpful_pairs": {"n": 40},
+    "rule_pairs": {"n": 40},
     "safety_labels": {"n": 30},
     "helpful_rm": {"checkpoint_every": 2},
     "safety_rm": {"checkpoint_every": 2},
