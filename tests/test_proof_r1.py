@@ -20,7 +20,7 @@ PROOF_SIZE = ["--set", "stages.eval_base.evaluate.n=1500", "--set", "stages.eval
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize(("kills", "steps"), [(5, None), (20, 40)])
+@pytest.mark.parametrize(("kills", "steps"), [(5, None), (20, 90)])
 def test_a_whole_graph_killed_again_and_again_ends_with_the_same_bytes(
     tmp_path: Path, kills: int, steps: int | None
 ) -> None:
@@ -32,6 +32,7 @@ def test_a_whole_graph_killed_again_and_again_ends_with_the_same_bytes(
     finish([*command, "--name", "calm"])
     seconds = time.monotonic() - started
     expected = hashes(tmp_path / "calm")
+    stages = len(list((tmp_path / "calm" / "stages").glob("*/manifest.json")))
     assert any("data/rows" in name for name in expected)
     killed, met = [*command, "--name", "killed"], []
     for moment in moments(kills, 3.0, 4.0 + seconds / kills, seed=11):
@@ -41,7 +42,7 @@ def test_a_whole_graph_killed_again_and_again_ends_with_the_same_bytes(
     assert hashes(tmp_path / "killed") == expected
     assert len(met) == kills, f"only {len(met)} of {kills} kills met a running process"
     lines = [
-        f"- undisturbed: {seconds:.0f} s, 21 stages, {len(expected)} files hashed",
+        f"- undisturbed: {seconds:.0f} s, {stages} stages, {len(expected)} files hashed",
         f"- killed {len(met)} times, each so many seconds after its start: {', '.join(f'{m:.0f}' for m in met)}",
         f"- all {len(expected)} hashes (weights, optimizers, metrics, samples, data) equal the undisturbed run's",
     ]
@@ -75,10 +76,23 @@ def test_three_seeds_make_the_stage_table(tmp_path: Path) -> None:
             assert manifest["figures"]["accuracy"]["value"] >= least, (run, model)
 
 
+@pytest.fixture(scope="module")
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of runs for all ablations, which share the quickstart's finished stages."""
+    return tmp_path_factory.mktemp("ablations")
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("ablation", ABLATIONS)
-def test_every_ablation_runs_at_full_size(tmp_path: Path, ablation: str) -> None:
-    finish(["run", f"ablation-{ablation}", "--runs", str(tmp_path)])
-    table = (tmp_path / f"ablation-{ablation}" / "stages" / "table" / "table.md").read_text()
-    write_result(f"ablation-{ablation}", "make proof", [table])
-    print(table)
+def test_every_ablation_runs_at_full_size(shared_runs: Path, ablation: str) -> None:
+    finish(["run", f"ablation-{ablation}", "--runs", str(shared_runs), *PROOF_SIZE])
+    stages = shared_runs / f"ablation-{ablation}" / "stages"
+    lines = [(stages / "table" / "table.md").read_text()]
+    if ablation == "hacking":
+        watched = json.loads((stages / "r1_unbounded" / "manifest.json").read_text())["figures"][
+            "reward_hacking"
+        ]
+        lines += ["What the reward-hacking watch saw, on held-out prompts of its own:", ""]
+        lines += ["```json", json.dumps(watched, indent=1), "```"]
+    write_result(f"ablation-{ablation}", "make proof", lines)
+    print("\n".join(lines))
