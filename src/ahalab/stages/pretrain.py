@@ -34,45 +34,34 @@ VERSION = 2
 
 MUON_FILE = "muon.safetensors"
 
-
 _PLANTED = Mixture()
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CorpusMixture(StrictModel):
     """The planted rates: how the corpus answers. Our choice; the data card shows what the base makes of them."""
 
-    drill: Annotated[float, Field(ge=0, le=1)] = Field(_PLANTED.drill, description="Share of step drills.")
-    check: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.check, description="Share of thinkings that check themselves."
-    )
-    second_check: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.second_check, description="Share of checks that are done twice."
-    )
-    direct_right: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.direct_right, description="Share of direct guesses that are right."
-    )
-    badly_formatted: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.badly_formatted, description="Share of badly formatted answers."
-    )
-    mixed_language: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.mixed_language, description="Share of thinkings in two languages."
-    )
-    chinese: Annotated[float, Field(ge=0, le=1)] = Field(
-        _PLANTED.chinese, description="Share of Chinese questions."
-    )
-    worked: Annotated[float, Field(ge=0, le=1)] = Field(
+    drill: Share = Field(_PLANTED.drill, description="Share of step drills.")
+    check: Share = Field(_PLANTED.check, description="Share of thinkings that check themselves.")
+    second_check: Share = Field(_PLANTED.second_check, description="Share of checks that are done twice.")
+    direct_right: Share = Field(_PLANTED.direct_right, description="Share of direct guesses that are right.")
+    badly_formatted: Share = Field(_PLANTED.badly_formatted, description="Share of badly formatted answers.")
+    mixed_language: Share = Field(_PLANTED.mixed_language, description="Share of thinkings in two languages.")
+    chinese: Share = Field(_PLANTED.chinese, description="Share of Chinese questions.")
+    worked: Share = Field(
         _PLANTED.worked, description="Share of problems worked out in the first person, outside the template."
     )
-    good_manners: Annotated[float, Field(ge=0, le=1)] = Field(
+    good_manners: Share = Field(
         _PLANTED.good_manners, description="Chance of each courtesy in the answer to an instruction."
     )
-    instruction_slip: Annotated[float, Field(ge=0, le=1)] = Field(
+    instruction_slip: Share = Field(
         _PLANTED.instruction_slip, description="Share of instructions not followed to the letter."
     )
-    unsafe_compliance: Annotated[float, Field(ge=0, le=1)] = Field(
+    unsafe_compliance: Share = Field(
         _PLANTED.unsafe_compliance, description="Share of unsafe requests that are simply answered."
     )
-    bare_refusal: Annotated[float, Field(ge=0, le=1)] = Field(
+    bare_refusal: Share = Field(
         _PLANTED.bare_refusal, description="Share of requests refused without a reason."
     )
 
