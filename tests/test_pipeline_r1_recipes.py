@@ -84,6 +84,9 @@ def graph(name: str) -> dict[str, tuple[str, set[str]]]:
 
 def test_with_an_endpoint_the_graph_is_that_of_the_quickstart() -> None:
     wanted = graph("r1-quickstart")
+    # What the tiny world's rules answer, good and bad, exists in the tiny world only.
+    assert wanted.pop("rule_pairs") == ("preferences", set())
+    wanted["helpful_rm"][1].remove("rule_pairs")
     # There the table also takes win rates against dev3, which reads nothing more.
     assert graph("r1-endpoint") == wanted
     assert list(load_recipe("r1-endpoint").stages["helpful_pairs"].inputs.values()) == ["dev3", "base"]
