@@ -1,0 +1,1 @@
+"""Benchmarks: ahalab beside its peers, alternating in one run. See README.md."""
