@@ -8,6 +8,7 @@ made within a pair of neighbouring rounds, so that a slow spell of a shared mach
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -48,7 +49,7 @@ class Contestant:
 class _Process:
     def __init__(self, contestant: Contestant, threads: int) -> None:
         self.name = contestant.name
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         # The same thread settings for all; waiting threads sleep, as ahalab sets it for itself.
         environment = {
             **os.environ,
@@ -105,10 +106,8 @@ class _Process:
         return reply
 
     def _signal(self, which: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, which)
-        except ProcessLookupError:
-            pass
 
 
 class Arena:

@@ -43,7 +43,8 @@ def _load(spec: str) -> Any:
     path, _, name = spec.rpartition(":")
     sys.path.insert(0, str(Path(path).resolve().parents[1]))
     module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert module_spec is not None and module_spec.loader is not None
+    assert module_spec is not None
+    assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[module_spec.name] = module
     module_spec.loader.exec_module(module)
