@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,8 @@ def _megabytes(field: str) -> float:
 
 
 def _forget_peak() -> None:
-    try:
+    with suppress(OSError):  # then the peak includes loading
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # then the peak includes loading
-        pass
 
 
 def _cpu_seconds() -> float:
