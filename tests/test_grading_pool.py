@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 from ahalab.errors import EnvironmentFailure, UserError
-from ahalab.grading import ANSWER_LIMIT, GraderPool, process
+from ahalab.grading import ANSWER_LIMIT, GraderPool, pool, process
 from ahalab.grading.process import WorkerDied, WorkerProcess
 from ahalab.grading.verifiers import VERIFIERS
 from ahalab.records import GradeRequest, Verdict
 
 HERE = Path(__file__).parent
 RIGHT, WRONG = GradeRequest("exact", "284", "284"), GradeRequest("exact", "285", "284")
+
+
+@pytest.fixture(autouse=True)
+def _workers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about the processes: no verdict is given without one (test_grading_quick.py)."""
+    monkeypatch.setattr(pool, "quick_score", lambda _request: None)
 
 
 @pytest.fixture
@@ -272,8 +278,9 @@ def test_close_ends_processes_in_the_middle_of_a_task() -> None:
 PARENT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with Ctrl-C ignored
-from ahalab.grading import GraderPool
+from ahalab.grading import GraderPool, pool as module
 from ahalab.records import GradeRequest
+module.quick_score = lambda request: None
 pool = GraderPool(2)
 pool.start(["exact"])
 pool.grade_all([GradeRequest("exact", "1", "1")])

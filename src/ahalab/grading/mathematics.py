@@ -13,6 +13,7 @@ from typing import Any
 from ahalab.grading.expressions import parse_expression, seal_sympy
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.normal import plain_number, plain_text
+from ahalab.grading.numbers import WIDE, number_verdict
 
 Values = list[Any]
 
@@ -20,7 +21,6 @@ EXPRESSION_LIMIT = 1_000
 """Longest answer given to math-verify, in characters (or twice the gold answer); a longer one that is neither the
 gold's text nor its number scores 0. Our choice: its time grows fast with the length."""
 
-_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x2212: 0x2D, 0x3000: 0x20}
 _DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
 _COMMAND = re.compile(r"\\(?:text|mathrm|textbf|mathbf|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+")
 _FUNCTION_NAME = "sin|cos|tan|cot|sec|csc|log|exp|sqrt|max|min|gcd|lcm|mod|pmod|inf"
@@ -40,25 +40,28 @@ def prepare_math() -> None:
 def math_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:  # noqa: ARG001 - the common signature
     """1.0 when the answer equals the gold answer as mathematics, else 0.0.
 
-    Two plain integers are compared exactly; all else goes to math-verify (decimals to 6 places, symbolic
-    equality, sets, intervals, equations). The whole text is read as one expression when it has no words;
+    Plain numbers are compared at once (`number_verdict`); all else goes to math-verify (decimals to 6 places,
+    symbolic equality, sets, intervals, equations). The whole text is read as one expression when it has no words;
     otherwise the last number or LaTeX expression in it counts. An answer that cannot be read, or is longer than
     `EXPRESSION_LIMIT`, scores 0.
 
     Raises:
         GraderFailure: the GOLD answer cannot be read as mathematics, or math-verify itself fails.
     """
-    gold_values = _gold_values(gold)
+    verdict = number_verdict(answer, gold)
+    if verdict is not None:
+        return verdict
+    _gold_values(gold)
     if plain_text(answer) == plain_text(gold):
         return 1.0
-    ours, theirs = plain_number(answer), plain_number(gold)
-    if ours is not None and theirs is not None:
-        if ours == theirs:
-            return 1.0
-        if ours == ours.to_integral_value() and theirs == theirs.to_integral_value():
-            return 0.0
     if len(answer) > max(EXPRESSION_LIMIT, 2 * len(gold)):
         return 0.0
+    return by_math_verify(answer, gold)
+
+
+def by_math_verify(answer: str, gold: str) -> float:
+    """`math_verifier` without its short cuts: math-verify reads both and compares."""
+    gold_values = _gold_values(gold)
     try:
         values = _read(answer)
     except (ArithmeticError, LookupError, TypeError, ValueError, SyntaxError, RecursionError, AttributeError):
@@ -93,7 +96,7 @@ def _gold_values(gold: str) -> Values:
 
 def _read(text: str) -> Values:
     """What math-verify reads in the text: sympy objects, then the raw text of the first match."""
-    text = text.translate(_WIDE).replace(r"\$", "$").strip()
+    text = text.translate(WIDE).replace(r"\$", "$").strip()
     if text.count("$") % 2 and not _DELIMITED.search(text.replace("$", "", 1)):
         text = text.replace("$", "")  # one dollar is a currency, not a formula
     parse, _ = _library()

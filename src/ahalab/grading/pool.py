@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.grading.lane import Lane, Limits, Task
+from ahalab.grading.quick import quick_score
 from ahalab.grading.verifiers import NEEDS_GOLD, VERIFIERS, is_overlong
 from ahalab.records import GradeRequest, Verdict
 
@@ -24,7 +25,9 @@ class GraderCounts:
     """What a pool has done so far, for reports."""
 
     graded: int = 0
-    """Verdicts given, those that needed no work included."""
+    """Verdicts given, those that needed no worker included."""
+    at_once: int = 0
+    """Of these, verdicts that needed no worker."""
     errors: Counter[str] = field(default_factory=Counter)
     """Grader errors by kind: what stands before the colon of `Verdict.error`."""
     wall_timeouts: int = 0
@@ -39,7 +42,8 @@ class GraderPool:
     A request is bounded by `cpu_seconds` of CPU time and by `memory_megabytes`; `wall_seconds` is a distant
     backstop for a process that neither computes nor answers. Beyond them the request gets a verdict with an
     error and its process is replaced; other requests do not notice. Requests that are equal and open at the same
-    time are graded once. A verdict depends on its request only, never on order or on the other requests.
+    time are graded once; what is certain and cheap gets its verdict at once, without a process (`quick_score`).
+    A verdict depends on its request only, never on order or on the other requests.
 
     Use as a context manager. `start` is optional: processes start with the first request. `submit`, `drain` and
     `grade_all` are for one thread; that thread may be interrupted (Ctrl-C) at any point, the processes are not.
@@ -152,8 +156,9 @@ class GraderPool:
         self.close()
 
     def _future(self, request: GradeRequest) -> Future[Verdict]:
-        known = _verdict_without_work(request)
+        known = _verdict_without_worker(request)
         if known is not None:
+            self._counts.at_once += 1
             done: Future[Verdict] = Future()
             done.set_result(known)
             return done
@@ -212,7 +217,7 @@ def _require_known(name: str) -> None:
         raise UserError(f"there is no verifier {name!r}; known are {', '.join([*VERIFIERS, 'none'])}.")
 
 
-def _verdict_without_work(request: GradeRequest) -> Verdict | None:
+def _verdict_without_worker(request: GradeRequest) -> Verdict | None:
     if request.verifier == "none":
         return Verdict(score=None)
     _require_known(request.verifier)
@@ -220,4 +225,5 @@ def _verdict_without_work(request: GradeRequest) -> Verdict | None:
         return Verdict(None, "gold unreadable: there is no gold answer")
     if request.answer is None or not request.answer.strip() or is_overlong(request.answer, request.gold):
         return Verdict(0.0)
-    return None
+    score = quick_score(request)
+    return None if score is None else Verdict(score)

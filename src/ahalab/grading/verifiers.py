@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ahalab.grading.failure import GraderFailure
@@ -82,10 +83,14 @@ def choice_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:
     return float(_by_letter_and_text(answer, options) == right)
 
 
+@lru_cache(maxsize=256)  # a group's answers share their options
 def _unwrapped(text: str) -> str:
     plain = plain_text(text.replace("$", " ").replace("*", " "))
     for _ in range(3):
-        plain = plain_text(_WRAP.sub(r" \1 ", plain))
+        peeled = plain_text(_WRAP.sub(r" \1 ", plain))
+        if peeled == plain:
+            break
+        plain = peeled
     return plain
 
 
