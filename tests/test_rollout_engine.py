@@ -10,7 +10,7 @@ import torch
 
 from ahalab.counter import row_key, uniform
 from ahalab.errors import UserError
-from ahalab.policy.forward import make_decoder, token_logprobs
+from ahalab.policy.forward import LeanDecoder, make_decoder, token_logprobs
 from ahalab.policy.forward.cache import SlotCache
 from ahalab.records import Sample
 from ahalab.rollout.differences import explain_difference
@@ -229,18 +229,19 @@ def test_each_prompt_is_run_once_and_only_active_rows_are_decoded(monkeypatch: p
     decoder = make_decoder(build("Llama"))
     run: list[tuple[int, ...]] = []
     decoded: list[int] = []
-    prefill, decode = decoder.prefill, decoder.decode
+    prefill, decode = LeanDecoder.prefill, LeanDecoder.decode
 
-    def counting_prefill(asked: Any, cache: Any, slots: Any) -> Any:
+    def counting_prefill(self: Any, asked: Any, cache: Any, slots: Any) -> Any:
         run.extend(tuple(prompt) for prompt in asked)
-        return prefill(asked, cache, slots)
+        return prefill(self, asked, cache, slots)
 
-    def counting_decode(tokens: Any, slots: Any, cache: Any) -> Any:
+    def counting_decode(self: Any, tokens: Any, slots: Any, cache: Any) -> Any:
         decoded.append(len(tokens))
-        return decode(tokens, slots, cache)
+        return decode(self, tokens, slots, cache)
 
-    monkeypatch.setattr(decoder, "prefill", counting_prefill)
-    monkeypatch.setattr(decoder, "decode", counting_decode)
+    # On the class: a rollout works with a decoder of its own, over a copy of the weights.
+    monkeypatch.setattr(LeanDecoder, "prefill", counting_prefill)
+    monkeypatch.setattr(LeanDecoder, "decode", counting_decode)
     asked = prompts(10)
     samples = list(EmbeddedEngine(decoder, max_rows=8).generate(asked, 4, SAMPLING, KEY))
     assert run == [prompt.token_ids for prompt in asked]

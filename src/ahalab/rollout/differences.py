@@ -12,7 +12,7 @@ from itertools import zip_longest
 import torch
 
 from ahalab.counter import row_key, uniform
-from ahalab.policy.forward import Decoder, head_logits
+from ahalab.policy.forward import Decoder
 from ahalab.records import Sample
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.rollout.sampling import tempered_logprobs
@@ -63,7 +63,7 @@ def explain_difference(
 
     prefix = (*prompt.token_ids, *first.token_ids[:at])
     hidden = decoder.packed_hidden(torch.tensor(prefix, device=decoder.device), [len(prefix)])[-1:]
-    logprobs = tempered_logprobs(head_logits(hidden, decoder.head_weight, decoder.softcap), sampling)
+    logprobs = tempered_logprobs(decoder.logits(hidden), sampling)
     upper = logprobs[0].double().exp().cumsum(0)
     upper /= upper[-1].clone()
     lower = torch.cat((upper.new_zeros(1), upper[:-1]))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ahalab.counter import row_key, uniforms
 from ahalab.errors import UserError
-from ahalab.policy.forward import Decoder, KVCache, head_logits
+from ahalab.policy.forward import Decoder, KVCache, Precision
 from ahalab.records import Sample
 from ahalab.rollout.engine import DecoderHolder, PromptTokens, RolloutKey, Sampling
 from ahalab.rollout.sampling import draw
@@ -30,13 +30,19 @@ _ROW_ARRAYS = ("_row", "_count", "_keys", "_buffer")
 
 
 class EmbeddedEngine:
-    """`Engine` over a `Decoder`. Holds no weights: what the learner updates is what it samples from."""
+    """`Engine` over a `Decoder`. Between rollouts it holds no weights: what the learner updates is sampled from."""
 
-    def __init__(self, policy_decoder: Decoder, *, max_rows: int = 128) -> None:
+    def __init__(self, policy_decoder: Decoder, *, max_rows: int = 128, weights: Precision = "fp32") -> None:
+        """`weights`: the precision to sample in; each call of `generate` makes its own copy of them.
+
+        Raises:
+            UserError: see `Decoder.for_sampling`.
+        """
         if max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, not {max_rows}")
         self.decoder = policy_decoder
         self.max_rows = max_rows
+        self.weights = weights
 
     def load_weights(self, policy: DecoderHolder) -> None:
         """Sample from this policy; nothing is copied."""
@@ -55,7 +61,8 @@ class EmbeddedEngine:
             raise ValueError(f"samples_per_prompt must be at least 1, not {samples_per_prompt}")
         _check(prompts, sampling, self.decoder)
         if prompts:
-            run = _Run(self.decoder, self.max_rows, prompts, samples_per_prompt, sampling, key)
+            decoder = self.decoder.for_sampling(self.weights)
+            run = _Run(decoder, self.max_rows, prompts, samples_per_prompt, sampling, key)
             while run.unfinished:
                 yield from run.step()
 
@@ -139,7 +146,7 @@ class _Run:
         if len(self._row) < self._slots and self._next_row < self._total:
             self._enter()
         assert self._hidden is not None
-        logits = head_logits(self._hidden, self._decoder.head_weight, self._decoder.softcap)
+        logits = self._decoder.logits(self._hidden)
         numbers = torch.from_numpy(uniforms(self._keys, self._count)).to(logits.device)
         drawn, logprobs = draw(logits, numbers, self._sampling)
         tokens = drawn.cpu().numpy()

@@ -8,12 +8,14 @@ from ahalab.policy.forward.decoder import Decoder, KVCache
 from ahalab.policy.forward.generic import GenericDecoder
 from ahalab.policy.forward.lean import LeanDecoder, lean_refusal
 from ahalab.policy.forward.logprobs import head_logits, token_logprobs
+from ahalab.policy.forward.prepared import Precision
 
 __all__ = [
     "Decoder",
     "GenericDecoder",
     "KVCache",
     "LeanDecoder",
+    "Precision",
     "head_logits",
     "lean_refusal",
     "make_decoder",

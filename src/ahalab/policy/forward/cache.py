@@ -265,9 +265,9 @@ class SlotCache:
         rows, own = key.shape[0] * self._heads, []
         for tensor, new in ((self._own[2 * layer], key), (self._own[2 * layer + 1], value)):
             if isinstance(step.write, int):
-                tensor[:rows, step.write] = new.view(rows, self._head_dim)
+                tensor[:rows, step.write] = new.reshape(rows, self._head_dim)
             else:
-                tensor.view(-1, self._head_dim).index_copy_(0, step.write, new.view(rows, self._head_dim))
+                tensor.view(-1, self._head_dim).index_copy_(0, step.write, new.reshape(rows, self._head_dim))
             part = tensor.narrow(0, 0, rows) if step.rows is None else tensor.index_select(0, step.rows)
             own.append(part.narrow(1, 0, step.longest))
         seats, length = step.company.prompts * self._heads, step.company.longest

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ahalab.policy.forward.prepared import Precision
+
 
 class KVCache(Protocol):
     """What prompts and rows have written. Slots are numbered 0 … rows-1; a slot holds one row.
@@ -73,6 +75,19 @@ class Decoder(Protocol):
     @property
     def max_positions(self) -> int | None:
         """The longest sequence the model can read at all, where there is a hard limit (learned positions)."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [N, V] float32 of hidden states [N, H]. Not for autograd."""
+
+    def for_sampling(self, precision: Precision) -> Decoder:
+        """A decoder to sample with, over a copy of the present weights: make it anew when they have changed.
+
+        "fp32" changes the layout only: it agrees with this decoder as promise 2 says. "bf16" and "int8" round the
+        weights; what that does to the log-probs must be measured.
+
+        Raises:
+            UserError: rounded weights are asked for and this forward or device has none.
+        """
 
     def packed_hidden(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """Final-norm hidden states [T, H] of int64 tokens [T], the concatenation of segments of `lengths`.

@@ -19,6 +19,7 @@ from ahalab.errors import UserError
 from ahalab.policy.forward.decoder import KVCache
 from ahalab.policy.forward.layout import plan_rectangles
 from ahalab.policy.forward.logprobs import head_logits
+from ahalab.policy.forward.prepared import Precision
 
 
 @dataclass(eq=False)
@@ -140,6 +141,19 @@ class GenericDecoder:
     def device(self) -> torch.device:
         device: torch.device = self._head.weight.device
         return device
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """See `Decoder`."""
+        return head_logits(hidden, self.head_weight, self.softcap)
+
+    def for_sampling(self, precision: Precision) -> GenericDecoder:
+        """See `Decoder`: transformers' own modules hold the weights, so there is nothing to lay out anew."""
+        if precision != "fp32":
+            raise UserError(
+                f"rollout_weights {precision} needs the lean forward, but this model runs {self.description}. "
+                "Use rollout_weights: fp32."
+            )
+        return self
 
     @property
     def _head(self) -> Any:

@@ -7,18 +7,22 @@ it to 1e-5 in fp32, gradients included) and refuses everything else: see `lean_r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear, silu
+from torch.nn.functional import embedding
 
+from ahalab.errors import UserError
 from ahalab.policy.forward.attention import decode_attention, packed_attention
 from ahalab.policy.forward.cache import SlotCache
 from ahalab.policy.forward.decoder import KVCache
 from ahalab.policy.forward.elementwise import rms_norm, rotate
 from ahalab.policy.forward.layout import Layout, plan_layout
+from ahalab.policy.forward.logprobs import head_logits
+from ahalab.policy.forward.prepared import Precision, PreparedHead, prepared_weights
+from ahalab.policy.forward.weights import Layer, Weights, shared_weights
 
 _ARCHITECTURES = {
     f"transformers.models.{name}.modeling_{name}.{title}ForCausalLM"
@@ -75,71 +79,6 @@ def _rope_table(model: Any, length: int) -> tuple[Tensor, Tensor]:
     return cos[0], sin[0]
 
 
-class _Linear(NamedTuple):
-    weight: Tensor
-    bias: Tensor | None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
-
-    def added_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """The sum with `residual`, inside the matrix product where there is no bias."""
-        if self.bias is None:
-            return torch.addmm(residual, x, self.weight.t())
-        return residual + linear(x, self.weight, self.bias)
-
-
-class _Layer(NamedTuple):
-    """The parameters of one layer, looked up at each call so that a replaced parameter is never missed."""
-
-    norm: Tensor
-    query: _Linear
-    key: _Linear
-    value: _Linear
-    output: _Linear
-    query_norm: Tensor | None
-    key_norm: Tensor | None
-    mlp_norm: Tensor
-    gate: _Linear
-    up: _Linear
-    down: _Linear
-
-
-def _layers(model: Any) -> list[_Layer]:
-    layers = []
-    for layer in model.model.layers[: model.config.num_hidden_layers]:
-        attention, mlp = layer.self_attn, layer.mlp
-        query_norm, key_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
-        query, key, value, output, gate, up, down = (
-            _Linear(module.weight, module.bias)
-            for module in (
-                attention.q_proj,
-                attention.k_proj,
-                attention.v_proj,
-                attention.o_proj,
-                mlp.gate_proj,
-                mlp.up_proj,
-                mlp.down_proj,
-            )
-        )
-        layers.append(
-            _Layer(
-                layer.input_layernorm.weight,
-                query,
-                key,
-                value,
-                output,
-                None if query_norm is None else query_norm.weight,
-                None if key_norm is None else key_norm.weight,
-                layer.post_attention_layernorm.weight,
-                gate,
-                up,
-                down,
-            )
-        )
-    return layers
-
-
 class LeanDecoder:
     """`Decoder` for the models that `lean_refusal` lets pass. Holds no weights of its own.
 
@@ -183,13 +122,29 @@ class LeanDecoder:
     def device(self) -> torch.device:
         return self.head_weight.device
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """See `Decoder`."""
+        return head_logits(hidden, self.head_weight, self.softcap)
+
+    def for_sampling(self, precision: Precision) -> LeanDecoder:
+        """See `Decoder`. On a GPU and in half precision "fp32" is the decoder itself: nothing is gained there."""
+        if precision == "fp32" and (self.device.type != "cpu" or self.head_weight.dtype != torch.float32):
+            return self
+        if precision == "int8" and self.device.type != "cpu":
+            raise UserError("rollout_weights int8 is for CPUs; on a GPU use bf16")
+        return LeanSampler(self.model, precision)
+
+    def _weights(self) -> Weights:
+        return shared_weights(self.model)
+
     # --- packed --------------------------------------------------------------------------------------------
 
     def packed_hidden(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """See `Decoder`. Tokens that segments have in common at their beginning are computed once."""
         layout = self._layout(tokens, lengths)
-        hidden = self._packed(layout, None)
-        hidden = rms_norm(hidden, self.model.model.norm.weight, self._epsilon)
+        weights = self._weights()
+        hidden = self._packed(weights, layout, None)
+        hidden = rms_norm(hidden, weights.norm, self._epsilon)
         return hidden.index_select(0, self._indices(layout.output))
 
     def _layout(self, tokens: Tensor, lengths: Sequence[int]) -> Layout:
@@ -203,13 +158,15 @@ class LeanDecoder:
         overhead = 8 if self.device.type == "cpu" else 4096
         return plan_layout(tokens.cpu().numpy(), lengths, overhead=overhead)
 
-    def _packed(self, layout: Layout, cache: tuple[SlotCache, list[int], Tensor] | None) -> Tensor:
+    def _packed(
+        self, weights: Weights, layout: Layout, cache: tuple[SlotCache, list[int], Tensor] | None
+    ) -> Tensor:
         """Hidden states [U, H] before the final norm; leaves keys and values in the cache where one is given."""
-        hidden = embedding(self._indices(layout.tokens), self.model.model.embed_tokens.weight)
+        hidden = embedding(self._indices(layout.tokens), weights.embedding)
         cos, sin = self._rope(self._indices(layout.positions), int(layout.positions.max()) + 1)
         gather = None if layout.gather is None else self._indices(layout.gather)
         scatter = None if layout.scatter is None else self._indices(layout.scatter)
-        for number, layer in enumerate(_layers(self.model)):
+        for number, layer in enumerate(weights.layers):
             normed = rms_norm(hidden, layer.norm, self._epsilon)
             query, key, value = self._heads(normed, layer, cos, sin)
             if cache is not None:
@@ -250,12 +207,13 @@ class LeanDecoder:
         ends = np.cumsum(lengths)
         # Right padding repeats each prompt's last token: finite, and masked.
         places = np.minimum((ends - lengths)[:, None] + np.arange(max(lengths)), ends[:, None] - 1)
-        hidden = self._packed(layout, (cache, numbers, self._indices(layout.output[places])))
+        weights = self._weights()
+        hidden = self._packed(weights, layout, (cache, numbers, self._indices(layout.output[places])))
         for number, where in zip(numbers, slots, strict=True):
             if len(where):
                 cache.enter(number, where)
         last = hidden.index_select(0, self._indices(layout.output[ends - 1]))
-        return rms_norm(last, self.model.model.norm.weight, self._epsilon)
+        return rms_norm(last, weights.norm, self._epsilon)
 
     @torch.inference_mode()
     def decode(self, tokens: Tensor, slots: Tensor | None, cache: KVCache) -> Tensor:
@@ -263,34 +221,32 @@ class LeanDecoder:
         assert isinstance(cache, SlotCache)
         n = tokens.shape[0]
         step = cache.begin_step(n, slots)
-        hidden = embedding(tokens, self.model.model.embed_tokens.weight)
+        weights = self._weights()
+        hidden = embedding(tokens, weights.embedding)
         cos, sin = self._rope(step.positions, cache.capacity)
-        for number, layer in enumerate(_layers(self.model)):
+        for number, layer in enumerate(weights.layers):
             normed = rms_norm(hidden, layer.norm, self._epsilon)
             query, key, value = self._heads(normed, layer, cos, sin)
             cached = cache.append(number, key, value, step)
             query = query.mul_(self._scale).view(n * self._kv_heads, -1, self._head_dim)
             attended = decode_attention(query, cached, step).view(n, -1)
             hidden = self._after_attention(hidden, attended, layer)
-        return rms_norm(hidden, self.model.model.norm.weight, self._epsilon)
+        return rms_norm(hidden, weights.norm, self._epsilon)
 
     # --- parts ---------------------------------------------------------------------------------------------
 
-    def _heads(
-        self, normed: Tensor, layer: _Layer, cos: Tensor, sin: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, normed: Tensor, layer: Layer, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries [N, heads, D] and keys [N, kv_heads, D], and values."""
         shape = (normed.shape[0], -1, self._head_dim)
-        query, key, value = (part(normed).view(shape) for part in (layer.query, layer.key, layer.value))
+        query, key, value = (part.view(shape) for part in layer.heads(normed))
         if layer.query_norm is not None and layer.key_norm is not None:
             query = rms_norm(query, layer.query_norm, self._epsilon)
             key = rms_norm(key, layer.key_norm, self._epsilon)
         return rotate(query, cos, sin), rotate(key, cos, sin), value
 
-    def _after_attention(self, hidden: Tensor, attended: Tensor, layer: _Layer) -> Tensor:
-        hidden = layer.output.added_to(hidden, attended)
-        normed = rms_norm(hidden, layer.mlp_norm, self._epsilon)
-        return layer.down.added_to(hidden, silu(layer.gate(normed)) * layer.up(normed))
+    def _after_attention(self, hidden: Tensor, attended: Tensor, layer: Layer) -> Tensor:
+        hidden = layer.attended(hidden, attended)
+        return layer.mlp(hidden, rms_norm(hidden, layer.mlp_norm, self._epsilon))
 
     def _rope(self, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Cosines [N, 1, D] and half-width sines [N, 1, D/2] of these positions, all below `length`."""
@@ -309,3 +265,21 @@ class LeanDecoder:
 
     def _indices(self, indices: Any) -> Tensor:
         return torch.from_numpy(indices).to(self.device)
+
+
+class LeanSampler(LeanDecoder):
+    """A `LeanDecoder` over a copy of the weights made for sampling (`prepared.py`); for inference only."""
+
+    def __init__(self, model: Any, precision: Precision) -> None:
+        super().__init__(model)
+        self.description = f"{self.description}, {precision} weights for sampling"
+        with torch.inference_mode():
+            self._prepared = prepared_weights(shared_weights(model), precision)
+            self._head = PreparedHead(self.head_weight, precision)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """See `Decoder`."""
+        return self._head(hidden)
+
+    def _weights(self) -> Weights:
+        return self._prepared
