@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from ahalab.learning.outputs import TrainingOutput
 from ahalab.learning.packing import PackedChunk, pack
 from ahalab.policy.forward.decoder import Decoder
 from ahalab.policy.forward.logprobs import token_logprobs
+from ahalab.policy.forward.mixed import ComputeDtype, mixed_forward
+from ahalab.policy.forward.mixed_head import mixed_token_logprobs
 
 OnChunk = Callable[[int, int], None]
 """Called after every chunk with (chunks done, chunks in all), for progress displays."""
@@ -49,16 +51,26 @@ class Learner:
         max_grad_norm: float = 1.0,
         tokens_per_chunk: int,
         logprob_chunk: int = 1024,
+        compute_dtype: ComputeDtype = "fp32",
+        fused: bool | None = None,
     ) -> None:
         """`tokens_per_chunk` bounds the tokens of one forward pass, `logprob_chunk` the rows of logits.
+
+        `compute_dtype` "bf16" multiplies in bf16 (see `policy.forward.mixed`); parameters, gradients and optimizer
+        stay fp32. `fused` compiles what lies between the products then; None: on a GPU.
 
         Raises ValueError when a trainable parameter is not fp32 or a figure is out of range.
         """
         if tokens_per_chunk < 1 or logprob_chunk < 1:
             raise ValueError("tokens_per_chunk and logprob_chunk must be at least 1")
+        if compute_dtype not in get_args(ComputeDtype):
+            raise ValueError(f"compute_dtype must be fp32 or bf16, got {compute_dtype!r}")
         self.policy = policy
         self.tokens_per_chunk = tokens_per_chunk
         self.logprob_chunk = logprob_chunk
+        self.compute_dtype = compute_dtype
+        self.fused = fused
+        self._mixed = mixed_forward(policy.decoder, fused=fused) if compute_dtype == "bf16" else None
         policy.model.eval()
         self.optimization = Optimization(
             {name: p for name, p in policy.model.named_parameters() if p.requires_grad},
@@ -137,16 +149,12 @@ class Learner:
 
     def _forward(self, chunk: PackedChunk, temperature: float) -> tuple[Tensor, Tensor]:
         """(log-probs [N], entropy [N]) of the chunk's completion tokens."""
-        decoder = self.policy.decoder
-        hidden = decoder.packed_hidden(chunk.tokens, chunk.lengths)
-        return token_logprobs(
-            hidden.index_select(0, chunk.positions),
-            decoder.head_weight,
-            chunk.targets,
-            temperature,
-            self.logprob_chunk,
-            decoder.softcap,
-        )
+        decoder = self._mixed or self.policy.decoder
+        hidden = decoder.packed_hidden(chunk.tokens, chunk.lengths).index_select(0, chunk.positions)
+        head = decoder.head_weight, chunk.targets, temperature, self.logprob_chunk, decoder.softcap
+        if self._mixed is None:
+            return token_logprobs(hidden, *head)
+        return mixed_token_logprobs(hidden, *head, fused=self.fused)
 
     def _accumulate(
         self,

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from ahalab.policy.forward.varlen import runs_varlen, varlen_attention
+
 if TYPE_CHECKING:
     from ahalab.policy.forward.cache import Cached, Step
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def packed_attention(
     query: Tensor, key: Tensor, value: Tensor, rectangles: Sequence[tuple[int, int]], scale: float
 ) -> Tensor:
-    """Causal attention within each segment of packed rows.
+    """Causal attention within each segment of packed rows: one kernel where there is one, else by rectangles.
 
     Args:
         query: [A, heads, D], rows in the order of `rectangles`.
@@ -27,6 +29,8 @@ def packed_attention(
     Returns:
         [A, heads * D].
     """
+    if runs_varlen(query.device, query.dtype, query.shape[2]):
+        return varlen_attention(query, key, value, rectangles, scale)
     areas = [count * length for count, length in rectangles]
     results = []
     # One split each: slicing would give every slice a gradient as large as the whole tensor.
