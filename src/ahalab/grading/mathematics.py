@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ahalab.grading.bounds import is_beyond_bounds
 from ahalab.grading.expressions import parse_expression, seal_sympy
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.normal import plain_number, plain_text
@@ -42,8 +43,9 @@ def math_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:  #
 
     Plain numbers are compared at once (`number_verdict`); all else goes to math-verify (decimals to 6 places,
     symbolic equality, sets, intervals, equations). The whole text is read as one expression when it has no words;
-    otherwise the last number or LaTeX expression in it counts. An answer that cannot be read, or is longer than
-    `EXPRESSION_LIMIT`, scores 0.
+    otherwise the last number or LaTeX expression in it counts. An answer that cannot be read, is longer than
+    `EXPRESSION_LIMIT`, or stands for more than can be worked out where the gold does not (`is_beyond_bounds`),
+    scores 0.
 
     Raises:
         GraderFailure: the GOLD answer cannot be read as mathematics, or math-verify itself fails.
@@ -60,13 +62,13 @@ def math_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:  #
 
 
 def by_math_verify(answer: str, gold: str) -> float:
-    """`math_verifier` without its short cuts: math-verify reads both and compares."""
+    """`math_verifier` without its short cuts: math-verify reads both and compares; what it would never finish is 0."""
     gold_values = _gold_values(gold)
     try:
         values = _read(answer)
     except (ArithmeticError, LookupError, TypeError, ValueError, SyntaxError, RecursionError, AttributeError):
         return 0.0
-    if not values:
+    if not values or (any(map(is_beyond_bounds, values)) and not any(map(is_beyond_bounds, gold_values))):
         return 0.0
     _, verify = _library()
     try:
