@@ -16,7 +16,7 @@ from ahalab.learning.outputs import TrainingOutput
 from ahalab.learning.packing import PackedChunk, pack
 from ahalab.policy.forward.decoder import Decoder
 from ahalab.policy.forward.logprobs import token_logprobs
-from ahalab.policy.forward.mixed import ComputeDtype, mixed_forward
+from ahalab.policy.forward.mixed import ComputeDtype, PackedForward, mixed_forward
 from ahalab.policy.forward.mixed_head import mixed_token_logprobs
 
 OnChunk = Callable[[int, int], None]
@@ -70,7 +70,7 @@ class Learner:
         self.logprob_chunk = logprob_chunk
         self.compute_dtype = compute_dtype
         self.fused = fused
-        self._mixed = mixed_forward(policy.decoder, fused=fused) if compute_dtype == "bf16" else None
+        self._own = self._forward_of(policy)
         policy.model.eval()
         self.optimization = Optimization(
             {name: p for name, p in policy.model.named_parameters() if p.requires_grad},
@@ -87,16 +87,19 @@ class Learner:
         sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
         temperature: float,
         *,
+        policy: TrainablePolicy | None = None,
         on_chunk: OnChunk | None = None,
     ) -> list[Tensor]:
         """Log-probs of the completion tokens of (prompt ids, completion ids) pairs, in their order.
 
+        `policy`: another one than the learner's own, such as the reference.
         Each result is [n] float32, natural log, of the distribution tempered by `temperature`; no gradient.
         """
         chunks = pack(sequences, self.tokens_per_chunk, self.policy.decoder.device)
+        forward = self._own if policy is None else self._forward_of(policy)
         results: dict[int, Tensor] = {}
         for done, chunk in enumerate(chunks, start=1):
-            logprobs, _ = self._forward(chunk, temperature)
+            logprobs, _ = self._forward(chunk, temperature, forward)
             for index, part in zip(chunk.indices, torch.split(logprobs, chunk.counts), strict=True):
                 results[index] = part.clone()  # a view would keep the whole chunk alive for the rollout
             if on_chunk is not None:
@@ -125,9 +128,9 @@ class Learner:
         (completion tokens), `fed_tokens` (tokens through the model, none of them padding) and `chunks`. Where
         anything was trained, also means over the trained tokens: `entropy` in nats, the loss's metrics (GRPO:
         `ratio`, `ratio_max`, `clip_low`, `clip_high`, `kl`), and `sampler_mismatch_mean` and `_max`, the
-        absolute difference of new and old log-probs (where there are old ones). Only on the first update of a
-        rollout is the latter the difference between sampler and learner alone; later it includes what the
-        updates did.
+        absolute difference of the new log-probs and the sampler's (or the old ones, where there are any). Only on
+        the first update of a rollout is the latter the difference between sampler and learner alone; later it
+        includes what the updates did.
 
         Raises AhaError when the loss or the gradient is not finite: the step is refused, the weights and the
         optimizer stay as they are. Raises ValueError for counts smaller than what `outputs` holds.
@@ -147,12 +150,18 @@ class Learner:
         """Read what `save` wrote; see `load_adamw`."""
         self.optimization.load(folder)
 
-    def _forward(self, chunk: PackedChunk, temperature: float) -> tuple[Tensor, Tensor]:
+    def _forward_of(self, policy: TrainablePolicy) -> PackedForward:
+        if self.compute_dtype == "bf16":
+            return mixed_forward(policy.decoder, fused=self.fused)
+        return policy.decoder
+
+    def _forward(
+        self, chunk: PackedChunk, temperature: float, forward: PackedForward
+    ) -> tuple[Tensor, Tensor]:
         """(log-probs [N], entropy [N]) of the chunk's completion tokens."""
-        decoder = self._mixed or self.policy.decoder
-        hidden = decoder.packed_hidden(chunk.tokens, chunk.lengths).index_select(0, chunk.positions)
-        head = decoder.head_weight, chunk.targets, temperature, self.logprob_chunk, decoder.softcap
-        if self._mixed is None:
+        hidden = forward.packed_hidden(chunk.tokens, chunk.lengths).index_select(0, chunk.positions)
+        head = forward.head_weight, chunk.targets, temperature, self.logprob_chunk, forward.softcap
+        if self.compute_dtype == "fp32":
             return token_logprobs(hidden, *head)
         return mixed_token_logprobs(hidden, *head, fused=self.fused)
 
@@ -176,6 +185,8 @@ class Learner:
             raise ValueError("either all outputs or none must have reference log-probs")
         if len({output.old_logprobs is None for output in outputs}) > 1:
             raise ValueError("either all outputs or none must have old log-probs")
+        if len({output.sampler_logprobs is None for output in outputs}) > 1:
+            raise ValueError("either all outputs or none must have the sampler's log-probs")
         weights = loss.weights(lengths, n_outputs, n_tokens)
         device = self.policy.decoder.device
         chunks = pack([(o.prompt_ids, o.token_ids) for o in outputs], self.tokens_per_chunk, device)
@@ -183,13 +194,16 @@ class Learner:
         sums: dict[str, float] = {"loss": 0.0}
         trained = sum(lengths)
         for done, chunk in enumerate(chunks, start=1):
-            logprobs, entropy = self._forward(chunk, temperature)
+            logprobs, entropy = self._forward(chunk, temperature, self._own)
             batch = _loss_batch(outputs, weights, chunk, logprobs.detach())
             scalar, metrics = loss(logprobs, batch)
             value = scalar.item()
             metrics["entropy"] = entropy.sum().item()
-            if outputs[chunk.indices[0]].old_logprobs is not None:
-                mismatch = (logprobs.detach() - batch.old_logprobs).abs()
+            sampled = batch.sampler_logprobs
+            if sampled is None and outputs[chunk.indices[0]].old_logprobs is not None:
+                sampled = batch.old_logprobs
+            if sampled is not None:
+                mismatch = (logprobs.detach() - sampled).abs()
                 metrics["sampler_mismatch_mean"] = mismatch.sum().item()
                 metrics["sampler_mismatch_max"] = mismatch.max().item()
             if not math.isfinite(value):
@@ -232,11 +246,13 @@ def _loss_batch(
 
     old = [o.old_logprobs for o in chosen if o.old_logprobs is not None]
     references = [o.reference_logprobs for o in chosen if o.reference_logprobs is not None]
+    sampled = [o.sampler_logprobs for o in chosen if o.sampler_logprobs is not None]
     return LossBatch(
         advantages=_advantages([output.advantage for output in chosen], chunk.counts).to(device),
         weights=per_token([weights[index] for index in chunk.indices]),
         old_logprobs=torch.cat(old).to(device, torch.float32) if old else logprobs,
         reference_logprobs=torch.cat(references).to(device, torch.float32) if references else None,
+        sampler_logprobs=torch.cat(sampled).to(device, torch.float32) if sampled else None,
     )
 
 

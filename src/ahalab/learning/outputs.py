@@ -28,6 +28,9 @@ class TrainingOutput:
     at the update, so that every ratio is 1 (what supervised losses never look at)."""
     reference_logprobs: Tensor | None = None
     """[n] float32 of the reference model at the same temperature; None where no KL is asked for."""
+    sampler_logprobs: Tensor | None = None
+    """[n] float32 of the distribution that was drawn from, where it is not the policy's (rounded weights): the loss
+    then weighs the tokens by importance. None: it is that of `old_logprobs`."""
 
     def __post_init__(self) -> None:
         if not self.prompt_ids or not self.token_ids:
@@ -39,6 +42,7 @@ class TrainingOutput:
         named = (
             ("old log-probs", self.old_logprobs),
             ("reference log-probs", self.reference_logprobs),
+            ("sampler log-probs", self.sampler_logprobs),
             ("advantages", per_token),
         )
         for name, values in named:

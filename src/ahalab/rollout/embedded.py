@@ -61,7 +61,7 @@ class EmbeddedEngine:
             raise ValueError(f"samples_per_prompt must be at least 1, not {samples_per_prompt}")
         _check(prompts, sampling, self.decoder)
         if prompts:
-            decoder = self.decoder.for_sampling(self.weights)
+            decoder = self.decoder.for_sampling(self.weights, [prompt.token_ids for prompt in prompts])
             run = _Run(decoder, self.max_rows, prompts, samples_per_prompt, sampling, key)
             while run.unfinished:
                 yield from run.step()

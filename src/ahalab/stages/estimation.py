@@ -22,6 +22,15 @@ CRITIC_FOLDER = "critic"
 
 
 @dataclass(frozen=True, slots=True)
+class FixedLogprobs:
+    """Log-probs [n] float32 of one sample's tokens that stay as they are for the rollout; see `TrainingOutput`."""
+
+    old: Tensor | None
+    reference: Tensor | None = None
+    sampler: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutOutput:
     """A graded sample and what is learned from it."""
 
@@ -37,9 +46,9 @@ class Estimator(Protocol):
     """How a rollout's rewards become advantages, and what else learns beside the policy."""
 
     def estimate(
-        self, groups: Sequence[Sequence[GradedSample]], references: Sequence[Tensor | None]
+        self, groups: Sequence[Sequence[GradedSample]], logprobs: Sequence[FixedLogprobs]
     ) -> tuple[list[RolloutOutput], dict[str, int]]:
-        """Outputs in (prompt, sample) order, and the rollout's figures. `references`: one a sample, in that order."""
+        """Outputs in (prompt, sample) order, and the rollout's figures. `logprobs`: one a sample, in that order."""
         ...
 
     def update(self, outputs: Sequence[RolloutOutput], learning_rate_scale: float) -> dict[str, float]:
@@ -67,16 +76,16 @@ class _GroupEstimator:
         self.config = config
 
     def estimate(
-        self, groups: Sequence[Sequence[GradedSample]], references: Sequence[Tensor | None]
+        self, groups: Sequence[Sequence[GradedSample]], logprobs: Sequence[FixedLogprobs]
     ) -> tuple[list[RolloutOutput], dict[str, int]]:
         advantages = [_relative(group, self.config) for group in groups]
         effective = [has_gradient(group) for group in advantages]
         drop = self.config.drop_zero_gradient_groups
-        reference = iter(references)
+        fixed = iter(logprobs)
         outputs = []
         for group, values, moves in zip(groups, advantages, effective, strict=True):
             for graded, advantage in zip(group, values, strict=True):
-                own = next(reference)
+                own = next(fixed)
                 kept = advantage is not None and (moves or not drop)
                 trained = _training_output(graded, advantage or 0.0, own) if kept else None
                 outputs.append(RolloutOutput(graded, advantage, trained))
@@ -105,11 +114,11 @@ class _CriticEstimator:
         )
 
     def estimate(
-        self, groups: Sequence[Sequence[GradedSample]], references: Sequence[Tensor | None]
+        self, groups: Sequence[Sequence[GradedSample]], logprobs: Sequence[FixedLogprobs]
     ) -> tuple[list[RolloutOutput], dict[str, int]]:
         samples = [graded for group in groups for graded in group]
         rewarded = [place for place, graded in enumerate(samples) if graded.reward.total is not None]
-        plain = [_training_output(samples[place], 0.0, references[place]) for place in rewarded]
+        plain = [_training_output(samples[place], 0.0, logprobs[place]) for place in rewarded]
         valued = ppo_outputs(
             plain,
             [total for graded in samples if (total := graded.reward.total) is not None],
@@ -153,6 +162,7 @@ def _figures(advantages: Sequence[Sequence[float | None]], dropped: int) -> dict
     }
 
 
-def _training_output(graded: GradedSample, advantage: float, reference: Tensor | None) -> TrainingOutput:
-    logprobs = torch.tensor(graded.sample.logprobs, dtype=torch.float32)
-    return TrainingOutput(graded.prompt_ids, graded.sample.token_ids, advantage, logprobs, reference)
+def _training_output(graded: GradedSample, advantage: float, fixed: FixedLogprobs) -> TrainingOutput:
+    return TrainingOutput(
+        graded.prompt_ids, graded.sample.token_ids, advantage, fixed.old, fixed.reference, fixed.sampler
+    )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ahalab.counter import permutation, row_key
@@ -21,7 +22,7 @@ from ahalab.rollout.engine import RolloutKey, Sampling
 from ahalab.runs.readers import read_metrics
 from ahalab.stages.collect import GradedSample
 from ahalab.stages.context import StageContext, StageResult
-from ahalab.stages.estimation import RolloutOutput, build_estimator
+from ahalab.stages.estimation import FixedLogprobs, RolloutOutput, build_estimator
 from ahalab.stages.hacking_guard import HackingGuard
 from ahalab.stages.ledger import Ledger
 from ahalab.stages.preference import load_preferences
@@ -61,7 +62,9 @@ class _Trainer:
         self.feed = PromptFeed(config, context)
         self.feed.settle(context)
         preferences = load_preferences(config.preference, context.inputs, self.policy.tokenizer)
-        self.collector = build_collector(config, self.policy, reward_rules(config), preferences)
+        self.collector = build_collector(
+            config, self.policy, reward_rules(config), preferences, weights=config.rollout_weights
+        )
         self.learner = Learner(
             self.policy,
             learning_rate=config.learning_rate,
@@ -69,10 +72,17 @@ class _Trainer:
             max_grad_norm=config.max_grad_norm,
             tokens_per_chunk=config.tokens_per_chunk,
             logprob_chunk=config.logprob_chunk,
+            compute_dtype=config.compute_dtype,
         )
         self.estimator = build_estimator(config, context.inputs["from"])
         # PPO's policy loss is the same clipped surrogate, with an advantage for each token.
-        self.loss = GRPOLoss(config.clip_low, config.clip_high, config.kl_coefficient, config.aggregate)
+        self.loss = GRPOLoss(
+            config.clip_low,
+            config.clip_high,
+            config.kl_coefficient,
+            config.aggregate,
+            config.importance_cap,
+        )
         self.reference: Policy | None = None
         self.ledger = Ledger(context.folder)
         self.state = self.ledger.resume(self._load)
@@ -126,8 +136,8 @@ class _Trainer:
             self.hacking.begin_if_due()
         number, inside = state.rollout + 1, self.feed.is_inside(state.position)
         groups = self._collect(number)
-        references = self._reference_logprobs([graded for group in groups for graded in group])
-        outputs, counts = self.estimator.estimate(groups, references)
+        fixed = self._fixed_logprobs([graded for group in groups for graded in group])
+        outputs, counts = self.estimator.estimate(groups, fixed)
         splits = self._split(len(outputs), number)
         self.ledger.write_samples(
             number,
@@ -230,17 +240,20 @@ class _Trainer:
             },
         )
 
-    def _reference_logprobs(self, samples: Sequence[GradedSample]) -> Sequence[Tensor | None]:
-        if self.reference is None:
-            return [None] * len(samples)
-        learner = self.learner
-        own, learner.policy = learner.policy, self.reference
-        try:
-            return learner.logprobs(
-                [(graded.prompt_ids, graded.sample.token_ids) for graded in samples], self.config.temperature
-            )
-        finally:
-            learner.policy = own
+    def _fixed_logprobs(self, samples: Sequence[GradedSample]) -> list[FixedLogprobs]:
+        """What stays as it is for the rollout: log-probs of the sampler, the old policy and the reference."""
+        config = self.config
+        pairs = [(graded.prompt_ids, graded.sample.token_ids) for graded in samples]
+        sampled = [torch.tensor(graded.sample.logprobs, dtype=torch.float32) for graded in samples]
+        references: Sequence[Tensor | None] = [None] * len(samples)
+        if self.reference is not None:
+            references = self.learner.logprobs(pairs, config.temperature, policy=self.reference)
+        if config.samples_exactly:
+            return [FixedLogprobs(own, reference) for own, reference in zip(sampled, references, strict=True)]
+        old: Sequence[Tensor | None] = [None] * len(samples)
+        if config.updates_per_rollout > 1 or config.kl_in_reward > 0:
+            old = self.learner.logprobs(pairs, config.temperature)
+        return [FixedLogprobs(*three) for three in zip(old, references, sampled, strict=True)]
 
     def _keep_reference(self) -> None:
         """With a KL term the reference is a second model: the policy at the last swap."""

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from ahalab.policy.forward import Precision
+from ahalab.policy.forward.mixed import ComputeDtype
 from ahalab.prompts.config import PromptEntry
 from ahalab.stages.alignment_config import (
     HackingConfig,
@@ -197,6 +199,22 @@ class RLConfig(StageConfig):
         1024, "Positions whose logits exist at one time."
     )
     max_rows: Annotated[int, Field(ge=1)] = paper_field(128, "Rows sampled side by side.")
+    rollout_weights: Precision = paper_field(
+        "fp32",
+        "Weights in sampling: `int8` (CPUs with AVX-512 VNNI) and `bf16` (AMX, GPUs) are quicker and sample from a "
+        "slightly other policy: truncated importance sampling makes up for it, `sampler_mismatch_mean` says how much.",
+        paper="not said",
+    )
+    compute_dtype: ComputeDtype = paper_field(
+        "fp32",
+        "Matrix products in learning; weights, gradients and optimizer stay fp32. `bf16` pays on a GPU and on AMX.",
+        paper="not said",
+    )
+    importance_cap: Annotated[float, Field(ge=1, le=100)] = paper_field(
+        2.0,
+        "Bound of the importance weights, which are there where sampler and learner do not both compute in fp32.",
+        paper="not said",
+    )
     grader_workers: Annotated[int, Field(ge=1, le=64)] = paper_field(2, "Grader processes.")
     grader_cpu_seconds: Annotated[float, Field(gt=0)] = paper_field(5.0, "CPU time one answer may take.")
     checkpoint_every: Annotated[int, Field(ge=1)] = paper_field(
@@ -252,6 +270,11 @@ class RLConfig(StageConfig):
         if self.window is not None:
             return SECOND
         return FIRST if "language" in self.rewards else ZERO
+
+    @property
+    def samples_exactly(self) -> bool:
+        """Whether the sampler's log-probs are the learner's, so that they serve as the old ones."""
+        return self.rollout_weights == "fp32" and self.compute_dtype == "fp32"
 
     @property
     def has_reference(self) -> bool:

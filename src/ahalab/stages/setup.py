@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ahalab.errors import UserError
 from ahalab.grading.pool import GraderPool
+from ahalab.policy.forward import Precision
 from ahalab.policy.load import Policy
 from ahalab.prompts.config import PromptEntry, build_mixture
 from ahalab.prompts.mixture import Mixture
@@ -112,13 +113,18 @@ def build_renderer(config: SamplingSettings, policy: Policy) -> Renderer:
 
 
 def build_collector(
-    config: SamplingSettings, policy: Policy, rules: RewardRules, preferences: Preferences | None = None
+    config: SamplingSettings,
+    policy: Policy,
+    rules: RewardRules,
+    preferences: Preferences | None = None,
+    *,
+    weights: Precision = "fp32",
 ) -> Collector:
-    """Engine, graders and renderer over `policy`. Close `collector.pool` when done."""
+    """Engine, graders and renderer over `policy`, sampling with `weights`. Close `collector.pool` when done."""
     return Collector(
         policy,
         build_renderer(config, policy),
-        EmbeddedEngine(policy.decoder, max_rows=config.max_rows),
+        EmbeddedEngine(policy.decoder, max_rows=config.max_rows, weights=weights),
         GraderPool(workers=config.grader_workers, cpu_seconds=config.grader_cpu_seconds),
         rules,
         preferences,

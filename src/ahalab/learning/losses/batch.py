@@ -21,6 +21,8 @@ class LossBatch:
     old_logprobs: Tensor
     """The sampler's; where an output has none, the policy's own at this update."""
     reference_logprobs: Tensor | None
+    sampler_logprobs: Tensor | None = None
+    """Of the distribution that was really drawn from, where it is not that of `old_logprobs`."""
 
 
 class Loss(Protocol):

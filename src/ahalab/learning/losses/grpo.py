@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ahalab.learning.losses.batch import LossBatch
+from ahalab.learning.losses.importance import truncated_importance
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,16 @@ class GRPOLoss:
     aggregate: Literal["token", "output"]
     """"token": mean over all tokens of the minibatch (DAPO). "output": mean over outputs of each output's
     token mean, our reading of the paper's (1/G) sum over outputs, which shows no sum over tokens."""
+    importance_cap: float = 2.0
+    """Bound of the importance weights where the batch has the sampler's log-probs (see `importance.py`)."""
 
     def __post_init__(self) -> None:
         for name in ("clip_low", "clip_high", "kl_coefficient"):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:
                 raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        if not 1.0 <= self.importance_cap < math.inf:
+            raise ValueError(f"importance_cap must be finite and at least 1, got {self.importance_cap}")
         if self.aggregate not in ("token", "output"):
             raise ValueError(f"aggregate must be 'token' or 'output', got {self.aggregate!r}")
 
@@ -58,7 +63,8 @@ class GRPOLoss:
         """Loss and metrics of N tokens; `logprobs` [N] with gradient.
 
         Metric sums: `ratio` (before clipping), `clip_low` and `clip_high` (tokens whose gradient the bound
-        took away), `kl` (k3, where reference log-probs are given); and `ratio_max`.
+        took away), `kl` (k3, where reference log-probs are given), `importance` and `importance_capped` (where
+        the sampler's are given: they weigh the surrogate, not the KL); and `ratio_max`.
         Raises ValueError when the KL is asked for without reference log-probs.
         """
         ratio = torch.exp(logprobs - batch.old_logprobs)
@@ -72,6 +78,12 @@ class GRPOLoss:
             "clip_low": float(((raw < 1.0 - self.clip_low) & (batch.advantages < 0)).sum().item()),
             "clip_high": float(((raw > 1.0 + self.clip_high) & (batch.advantages > 0)).sum().item()),
         }
+        if batch.sampler_logprobs is not None:
+            importance, of_importance = truncated_importance(
+                batch.old_logprobs, batch.sampler_logprobs, self.importance_cap
+            )
+            per_token = per_token * importance
+            metrics.update(of_importance)
         if batch.reference_logprobs is not None:
             log_ratio = batch.reference_logprobs - logprobs
             k3 = torch.expm1(log_ratio) - log_ratio  # r - log r - 1 without the cancellation near r = 1

@@ -79,11 +79,12 @@ class Decoder(Protocol):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [N, V] float32 of hidden states [N, H]. Not for autograd."""
 
-    def for_sampling(self, precision: Precision) -> Decoder:
+    def for_sampling(self, precision: Precision, prompts: Sequence[Sequence[int]]) -> Decoder:
         """A decoder to sample with, over a copy of the present weights: make it anew when they have changed.
 
         "fp32" changes the layout only: it agrees with this decoder as promise 2 says. "bf16" and "int8" round the
-        weights; what that does to the log-probs must be measured.
+        weights; what that does to the log-probs must be measured. `prompts` are those to be sampled from: int8
+        looks at the activations of the first.
 
         Raises:
             UserError: rounded weights are asked for and this forward or device has none.

@@ -146,7 +146,7 @@ class GenericDecoder:
         """See `Decoder`."""
         return head_logits(hidden, self.head_weight, self.softcap)
 
-    def for_sampling(self, precision: Precision) -> GenericDecoder:
+    def for_sampling(self, precision: Precision, prompts: Sequence[Sequence[int]]) -> GenericDecoder:  # noqa: ARG002
         """See `Decoder`: transformers' own modules hold the weights, so there is nothing to lay out anew."""
         if precision != "fp32":
             raise UserError(

@@ -21,8 +21,8 @@ from ahalab.policy.forward.decoder import KVCache
 from ahalab.policy.forward.elementwise import rms_norm, rotate
 from ahalab.policy.forward.layout import Layout, plan_layout
 from ahalab.policy.forward.logprobs import head_logits
-from ahalab.policy.forward.prepared import Precision, PreparedHead, prepared_weights
-from ahalab.policy.forward.weights import Layer, Weights, shared_weights
+from ahalab.policy.forward.prepared import Make, Precision, maker, prepared_weights, watching
+from ahalab.policy.forward.weights import Layer, Linear, Weights, shared_weights
 
 _ARCHITECTURES = {
     f"transformers.models.{name}.modeling_{name}.{title}ForCausalLM"
@@ -126,13 +126,13 @@ class LeanDecoder:
         """See `Decoder`."""
         return head_logits(hidden, self.head_weight, self.softcap)
 
-    def for_sampling(self, precision: Precision) -> LeanDecoder:
+    def for_sampling(self, precision: Precision, prompts: Sequence[Sequence[int]]) -> LeanDecoder:
         """See `Decoder`. On a GPU and in half precision "fp32" is the decoder itself: nothing is gained there."""
         if precision == "fp32" and (self.device.type != "cpu" or self.head_weight.dtype != torch.float32):
             return self
         if precision == "int8" and self.device.type != "cpu":
             raise UserError("rollout_weights int8 is for CPUs; on a GPU use bf16")
-        return LeanSampler(self.model, precision)
+        return LeanSampler(self.model, precision, prompts)
 
     def _weights(self) -> Weights:
         return shared_weights(self.model)
@@ -267,19 +267,42 @@ class LeanDecoder:
         return torch.from_numpy(indices).to(self.device)
 
 
+_WATCHED_TOKENS = 256
+"""Prompt tokens on which the outlier columns of int8 are found (our choice)."""
+
+
 class LeanSampler(LeanDecoder):
     """A `LeanDecoder` over a copy of the weights made for sampling (`prepared.py`); for inference only."""
 
-    def __init__(self, model: Any, precision: Precision) -> None:
+    def __init__(self, model: Any, precision: Precision, prompts: Sequence[Sequence[int]]) -> None:
         super().__init__(model)
         self.description = f"{self.description}, {precision} weights for sampling"
         with torch.inference_mode():
-            self._prepared = prepared_weights(shared_weights(model), precision)
-            self._head = PreparedHead(self.head_weight, precision)
+            make = maker(precision)
+            if precision == "int8":
+                make, watched = watching()
+                self._prepare(make)
+                tokens = _first_tokens(prompts, _WATCHED_TOKENS)
+                self.logits(self.packed_hidden(torch.tensor(tokens), [len(tokens)]))
+                make = maker(precision, watched)
+            self._prepare(make)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """See `Decoder`."""
         return self._head(hidden)
 
+    def _prepare(self, make: Make) -> None:
+        self._prepared = prepared_weights(shared_weights(self.model), make)
+        self._head = make([Linear(self.head_weight, None)])
+
     def _weights(self) -> Weights:
         return self._prepared
+
+
+def _first_tokens(prompts: Sequence[Sequence[int]], limit: int) -> list[int]:
+    tokens: list[int] = []
+    for prompt in prompts:
+        tokens.extend(prompt)
+        if len(tokens) >= limit:
+            break
+    return tokens[:limit]
