@@ -93,9 +93,9 @@ def test_every_metric_of_the_learner_is_explained() -> None:
         Policy(model, None, make_decoder(model), "tiny"), learning_rate=1e-3, tokens_per_chunk=64
     )
     logprobs = torch.tensor([-1.0, -1.0])
-    output = TrainingOutput((1, 2), (3, 4), 1.0, logprobs, logprobs)
+    output = TrainingOutput((1, 2), (3, 4), 1.0, logprobs, logprobs, logprobs)
     learned = learner.update([output], GRPOLoss(0.2, 0.2, 0.1, "token"), 1.0, n_outputs=1, n_tokens=2)
-    assert {"kl", "entropy", "sampler_mismatch_max"} <= set(learned)
+    assert {"kl", "entropy", "sampler_mismatch_max", "importance"} <= set(learned)
     assert set(learned) <= documented(DOCS / "run-folder.md")
 
 

@@ -207,3 +207,28 @@ def test_the_bundled_paper_recipe_runs_on_a_small_base(aha: Aha, trained_base: P
     assert {row["rollout"] for row in rows} == {1}
     assert {row["learning_rate"] for row in rows} == {3e-6}
     assert manifests(tmp_path / "zero-paper-tiny")["zero"]["version"] == rl.VERSION
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_rounded_rollouts_are_weighed_by_importance(
+    aha: Aha, trained_base: Path, questions: Path, tmp_path: Path, updates: int
+) -> None:
+    recipe = training_only(
+        trained_base,
+        questions,
+        steps=4,
+        updates_per_rollout=updates,
+        rollout_weights="int8",
+        drop_zero_gradient_groups=False,
+    )
+    aha("run", write_recipe(tmp_path / "int8.yaml", recipe), "--runs", tmp_path / "runs", "--name", "int8")
+    stage = tmp_path / "runs" / "int8" / "stages" / "zero"
+    rows = list(read_metrics(stage))
+    for row in rows[::updates]:
+        # Rounded weights: further from the learner than fp32 is, and near it all the same.
+        assert 1e-5 < row["sampler_mismatch_mean"] < 0.05
+        assert row["importance"] == pytest.approx(1.0, abs=0.02)
+        # The old log-probs are the learner's own.
+        assert row["ratio_max"] == pytest.approx(1.0, abs=1e-4)
+    if updates > 1:
+        assert any(row["ratio_max"] > 1.0 + 1e-4 for row in rows[1::2])
