@@ -50,12 +50,13 @@ class _Process:
     def __init__(self, contestant: Contestant, threads: int) -> None:
         self.name = contestant.name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
-        # The same thread settings for all; waiting threads sleep, as ahalab sets it for itself.
+        # The same thread settings for all: those that ahalab sets for itself.
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
             "OMP_WAIT_POLICY": "passive",
+            "GOMP_SPINCOUNT": "3000",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             **contestant.environment,

@@ -32,7 +32,7 @@ from ahalab.stages.setup import build_collector, reward_rules
 from ahalab.stages.watch import DeadRunWatch
 from ahalab.stages.window import PromptFeed
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same inputs would give other bytes."""
 
 FIGURES = ("accuracy", "format", "language", "preference")

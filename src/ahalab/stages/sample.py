@@ -43,7 +43,7 @@ from ahalab.stages.setup import build_prompts, settle_prompts
 from ahalab.stages.shards import SHARD, cut, is_done, read_shards, write_shard, write_whole
 from ahalab.teachers import Failure
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same inputs would give other bytes."""
 
 SHARDS_NAME = "shards"

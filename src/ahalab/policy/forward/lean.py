@@ -267,7 +267,7 @@ class LeanDecoder:
         return torch.from_numpy(indices).to(self.device)
 
 
-_WATCHED_TOKENS = 256
+_WATCHED_TOKENS = 64
 """Prompt tokens on which the outlier columns of int8 are found (our choice)."""
 
 
