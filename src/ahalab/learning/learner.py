@@ -162,7 +162,7 @@ class Learner:
         hidden = forward.packed_hidden(chunk.tokens, chunk.lengths).index_select(0, chunk.positions)
         head = forward.head_weight, chunk.targets, temperature, self.logprob_chunk, forward.softcap
         if self.compute_dtype == "fp32":
-            return token_logprobs(hidden, *head)
+            return token_logprobs(hidden, *head, add_to_grad=True)
         return mixed_token_logprobs(hidden, *head, fused=self.fused)
 
     def _accumulate(
