@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
 
-.PHONY: quickstart install test lint proof clean
+.PHONY: quickstart install test lint proof bench-install clean
 
 quickstart: $(VENV)/.core
 	$(BIN)/aha run zero-quickstart --runs $(RUNS)
@@ -34,6 +34,9 @@ test: lint
 
 proof: $(VENV)/.dev
 	$(BIN)/pytest -m proof -s --timeout=0
+
+bench-install: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 
 clean:
 	rm -rf $(VENV)

@@ -30,7 +30,7 @@ from ahalab.validation import StrictModel
 from ahalab.world.corpus import document
 from ahalab.world.domain import Mixture
 
-VERSION = 2
+VERSION = 3
 
 MUON_FILE = "muon.safetensors"
 

@@ -30,7 +30,7 @@ from ahalab.stages.ledger import Ledger
 from ahalab.stages.sft_config import SFTConfig
 from ahalab.text.renderer import Renderer
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same inputs would give other bytes."""
 
 HELD_OUT_NAME = "held_out.json"
