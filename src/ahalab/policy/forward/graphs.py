@@ -136,7 +136,7 @@ class GraphDecoder(LeanDecoder):
         )
         self._cache: StaticCache | None = None
         self._angles: tuple[Tensor, Tensor] | None = None
-        self._recorded: OrderedDict[Size, _Recorded] = OrderedDict()
+        self._steps: OrderedDict[Size, _Recorded] = OrderedDict()
         self._valid_for: tuple[int, int] = (-1, -1)
         self._pool = torch.cuda.graph_pool_handle() if self._record else None
         with torch.inference_mode():
@@ -147,7 +147,7 @@ class GraphDecoder(LeanDecoder):
     @property
     def sizes(self) -> list[Size]:
         """The sizes kept, the one used longest ago first."""
-        return list(self._recorded)
+        return list(self._steps)
 
     # --- weights -------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class GraphDecoder(LeanDecoder):
         n = len(tokens)
         rows = own_cache.next_rows(np.arange(n) if slots is None else slots.cpu().numpy())
         size = self._size(rows, own_cache)
-        step = self._recorded_step(size) if slots is None else self._prepare(size, dense=False)
+        step = self._step_at(size) if slots is None else self._prepare(size, dense=False)
         step.fill(tokens, rows, spare=self._storage.rows)
         return step.run()[:n].clone()
 
@@ -224,20 +224,20 @@ class GraphDecoder(LeanDecoder):
             min(multiple(int(rows.own.max()) + 1, TOKENS), self._storage.room),
         )
 
-    def _recorded_step(self, size: Size) -> _Recorded:
+    def _step_at(self, size: Size) -> _Recorded:
         assert self._angles is not None
         valid_for = self._storage.generation, len(self._angles[0])
         if valid_for != self._valid_for:
-            self._recorded.clear()
+            self._steps.clear()
             self._valid_for = valid_for
-        step = self._recorded.get(size)
+        step = self._steps.get(size)
         if step is None:
-            while len(self._recorded) >= self._max_graphs:
-                self._recorded.popitem(last=False)
-            step = self._recorded[size] = self._prepare(size, dense=True)
+            while len(self._steps) >= self._max_graphs:
+                self._steps.popitem(last=False)
+            step = self._steps[size] = self._prepare(size, dense=True)
             if self._record:
                 step.run = _recording(step.run, self._pool)
-        self._recorded.move_to_end(size)
+        self._steps.move_to_end(size)
         return step
 
     def _prepare(self, size: Size, *, dense: bool) -> _Recorded:

@@ -100,6 +100,7 @@ class LeanDecoder:
         self._scale: float = attention.scaling
         self._epsilon: float = model.model.norm.variance_epsilon
         self._table: tuple[Tensor, Tensor] | None = None
+        self._recorded: LeanDecoder | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -127,11 +128,20 @@ class LeanDecoder:
         return head_logits(hidden, self.head_weight, self.softcap)
 
     def for_sampling(self, precision: Precision, prompts: Sequence[Sequence[int]]) -> LeanDecoder:
-        """See `Decoder`. On a GPU and in half precision "fp32" is the decoder itself: nothing is gained there."""
+        """See `Decoder`. In half precision, and on a GPU, "fp32" is the decoder itself: nothing is gained there.
+
+        On a GPU "bf16" is a `GraphDecoder` that stays, with its recordings and its memory, from rollout to rollout.
+        """
         if precision == "fp32" and (self.device.type != "cpu" or self.head_weight.dtype != torch.float32):
             return self
         if precision == "int8" and self.device.type != "cpu":
             raise UserError("rollout_weights int8 is for CPUs; on a GPU use bf16")
+        if self.device.type == "cuda":
+            from ahalab.policy.forward.graphs import GraphDecoder  # it is a LeanDecoder itself
+
+            if self._recorded is None:
+                self._recorded = GraphDecoder(self.model, precision)
+            return self._recorded.for_sampling(precision, prompts)
         return LeanSampler(self.model, precision, prompts)
 
     def _weights(self) -> Weights:
