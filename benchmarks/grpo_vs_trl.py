@@ -10,7 +10,7 @@ Random numbers differ, so the ratio per generated token is given beside the rati
 its grader processes; TRL grades in-line with the same verifier.
 
 Rows: fp32 with nothing dropped on both sides; then the best setting of each: ours with rounded weights in sampling and
-groups without gradient left out, TRL at the dtype that is quickest here. What is quickest is tried first, on both sides.
+groups without gradient left out, TRL at the dtype that is quickest here. Settings are tried first, on both sides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The profile's groups: every operation goes to the one it belongs to, and shares add up."""
 
 import pytest
-
 from benchmarks.step_profile import _Clock, group_of, per_cent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,40 +14,57 @@ from ahalab.policy.forward.varlen import runs_varlen, varlen_attention
 
 if TYPE_CHECKING:
     from ahalab.policy.forward.cache import Cached, Step
+    from ahalab.policy.forward.layout import Rectangle
 
 
 def packed_attention(
-    query: Tensor, key: Tensor, value: Tensor, rectangles: Sequence[tuple[int, int]], scale: float
+    query: Tensor, key: Tensor, value: Tensor, rectangles: Sequence[Rectangle], scale: float
 ) -> Tensor:
     """Causal attention within each segment of packed rows: one kernel where there is one, else by rectangles.
 
     Args:
-        query: [A, heads, D], rows in the order of `rectangles`.
+        query: [Q, heads, D], rows in the order of `rectangles`.
         key, value: [A, kv_heads, D].
-        rectangles: (segments, length) each; right padding needs no mask, because no real query looks right.
+        rectangles: right padding needs no mask, because no real query looks right.
         scale: of the scores.
 
     Returns:
-        [A, heads * D].
+        [Q, heads * D].
     """
     if runs_varlen(query.device, query.dtype, query.shape[2]):
         return varlen_attention(query, key, value, rectangles, scale)
-    areas = [count * length for count, length in rectangles]
+    asked, kept = ([getattr(one, name) for one in rectangles] for name in ("queries", "keys"))
     results = []
     # One split each: slicing would give every slice a gradient as large as the whole tensor.
-    for (count, length), q, k, v in zip(
-        rectangles, *(torch.split(t, areas) for t in (query, key, value)), strict=True
+    for (count, length, skip), q, k, v in zip(
+        rectangles, torch.split(query, asked), torch.split(key, kept), torch.split(value, kept), strict=True
     ):
-        q, k, v = (t.view(count, length, t.shape[1], t.shape[2]).transpose(1, 2) for t in (q, k, v))
+        q, k, v = (t.view(count, -1, t.shape[1], t.shape[2]).transpose(1, 2) for t in (q, k, v))
         groups = q.shape[1] // k.shape[1]
         grouped = groups > 1
         if grouped and query.is_cuda and query.dtype == torch.float32:
             # On CUDA only the half-precision kernels take grouped heads; fp32 would fall to the slow one.
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
             grouped = False
-        result = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
-        results.append(result.transpose(1, 2).reshape(count * length, -1))
+        mask = None if skip == 0 else late_queries_mask(length, skip, q.dtype, q.device)
+        result = scaled_dot_product_attention(
+            q, k, v, mask, is_causal=mask is None, scale=scale, enable_gqa=grouped
+        )
+        results.append(result.transpose(1, 2).flatten(0, 1).flatten(1))
     return results[0] if len(results) == 1 else torch.cat(results)
+
+
+@functools.lru_cache(maxsize=64)
+def late_queries_mask(length: int, skip: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Additive [length - skip, length]: the query at place skip + i sees the keys up to its own place.
+
+    Every layer of a packed call asks for the same, so the last ones are kept.
+    """
+    # Outside inference mode: the backward pass keeps it, whoever asked first.
+    with torch.inference_mode(False):
+        mask = torch.zeros(length - skip, length, dtype=dtype, device=device)
+        later = torch.ones_like(mask, dtype=torch.bool).triu(skip + 1)
+        return mask.masked_fill_(later, -torch.inf)
 
 
 def decode_attention(query: Tensor, cached: Cached, step: Step) -> Tensor:

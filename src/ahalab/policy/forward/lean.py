@@ -165,8 +165,8 @@ class LeanDecoder:
             )
         # On one core a rectangle costs 60 µs a layer, forward and backward, and a token's attention 3 to 13 µs.
         # On a GPU a launch is worth thousands of tokens.
-        overhead = 8 if self.device.type == "cpu" else 4096
-        return plan_layout(tokens.cpu().numpy(), lengths, overhead=overhead)
+        on_cpu = self.device.type == "cpu"
+        return plan_layout(tokens.cpu().numpy(), lengths, overhead=8 if on_cpu else 4096, skip_queries=on_cpu)
 
     def _packed(
         self, weights: Weights, layout: Layout, cache: tuple[SlotCache, list[int], Tensor] | None
@@ -175,6 +175,7 @@ class LeanDecoder:
         hidden = embedding(self._indices(layout.tokens), weights.embedding)
         cos, sin = self._rope(self._indices(layout.positions), int(layout.positions.max()) + 1)
         gather = None if layout.gather is None else self._indices(layout.gather)
+        queries = None if layout.queries is None else self._indices(layout.queries)
         scatter = None if layout.scatter is None else self._indices(layout.scatter)
         for number, layer in enumerate(weights.layers):
             normed = rms_norm(hidden, layer.norm, self._epsilon)
@@ -183,8 +184,9 @@ class LeanDecoder:
                 store, prompts, rows = cache
                 # [prompts, P] rows → [prompts, kv_heads, P, D]
                 store.store_prompts(number, prompts, key[rows].transpose(1, 2), value[rows].transpose(1, 2))
-            if gather is not None:
-                query, key, value = (t.index_select(0, gather) for t in (query, key, value))
+            if gather is not None and queries is not None:
+                query = query.index_select(0, queries)
+                key, value = (t.index_select(0, gather) for t in (key, value))
             attended = packed_attention(query, key, value, layout.rectangles, self._scale)
             if scatter is not None:
                 attended = attended.index_select(0, scatter)

@@ -76,6 +76,7 @@ class MixedDecoder(LeanDecoder):
         hidden = embedding(self._indices(layout.tokens), weights.embedding)
         cos, sin = self._rope(self._indices(layout.positions), int(layout.positions.max()) + 1)
         gather = None if layout.gather is None else self._indices(layout.gather)
+        queries = None if layout.queries is None else self._indices(layout.queries)
         scatter = None if layout.scatter is None else self._indices(layout.scatter)
         for layer in weights.layers:
             assert isinstance(layer, SharedLayer)
@@ -83,8 +84,9 @@ class MixedDecoder(LeanDecoder):
             if self.fused:
                 any_rows(hidden, cos, sin)
             query, key, value = before(hidden, half, cos, sin, self._head_dim, self._epsilon, self.fused)
-            if gather is not None:
-                query, key, value = (t.index_select(0, gather) for t in (query, key, value))
+            if gather is not None and queries is not None:
+                query = query.index_select(0, queries)
+                key, value = (t.index_select(0, gather) for t in (key, value))
             attended = packed_attention(query, key, value, layout.rectangles, self._scale)
             if scatter is not None:
                 attended = attended.index_select(0, scatter)

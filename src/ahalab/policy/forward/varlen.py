@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ahalab.policy.forward.layout import Rectangle
+
 _varlen_attn: Any
 try:
     from torch.nn.attention.varlen import varlen_attn as _varlen_attn
@@ -32,9 +34,9 @@ def runs_varlen(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool
 
 
 def varlen_attention(
-    query: Tensor, key: Tensor, value: Tensor, rectangles: Sequence[tuple[int, int]], scale: float
+    query: Tensor, key: Tensor, value: Tensor, rectangles: Sequence[Rectangle], scale: float
 ) -> Tensor:
-    """Causal attention within each segment; arguments and result as `packed_attention`."""
+    """Causal attention within each segment; arguments and result as `packed_attention`, without skipped queries."""
     bounds, longest = segment_bounds(tuple(rectangles), query.device)
     # The kernel has always taken grouped heads; torch 2.12 and newer want to be told.
     grouped = {"enable_gqa": True} if "enable_gqa" in _PARAMETERS else {}
@@ -45,12 +47,12 @@ def varlen_attention(
 
 
 @functools.lru_cache(maxsize=8)
-def segment_bounds(rectangles: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, int]:
+def segment_bounds(rectangles: tuple[Rectangle, ...], device: torch.device) -> tuple[Tensor, int]:
     """Where each segment begins, and where the last one ends [S + 1] int32; and the longest segment's length.
 
     Every layer of a packed call asks for the same, so the last few are kept.
     """
-    lengths = np.repeat([length for _, length in rectangles], [count for count, _ in rectangles])
+    lengths = np.repeat([one.length for one in rectangles], [one.segments for one in rectangles])
     bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
     # Outside inference mode: the backward pass keeps them, whoever asked first.
     with torch.inference_mode(False):
