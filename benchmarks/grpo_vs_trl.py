@@ -56,8 +56,13 @@ def trl(setting: Setting, micro_batch: int, dtype: str) -> Contestant:
 
 
 def quickest(candidates: Sequence[Contestant], threads: int) -> tuple[Contestant, dict[str, float]]:
-    """The candidate with most tokens per second in one round after a warm-up, one at a time; and all their rates."""
+    """The candidate with most tokens per second in one round after a warm-up, one at a time; and all their rates.
+
+    One alone is not tried.
+    """
     rates: dict[str, float] = {}
+    if len(candidates) == 1:
+        return candidates[0], rates
     for candidate in candidates:
         with Arena([candidate], threads=threads) as arena:
             (figures,) = arena.alternate(pairs=1)[candidate.name]
