@@ -49,7 +49,7 @@ def loop_over_segments(
     *,
     scale: float,
     window_size: tuple[int, int],
-    enable_gqa: bool,
+    enable_gqa: bool = True,
 ) -> Tensor:
     """What torch documents of `varlen_attn`, one segment at a time."""
     assert torch.equal(cu_seq_q, cu_seq_k)
