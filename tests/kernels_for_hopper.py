@@ -88,7 +88,7 @@ if __name__ == "__main__":
         "attend, SmolLM2-135M": attend(3, 3, 64, 1, 64, 3),
         "attend, SmolLM2-135M, wide": attend(3, 3, 64, 1, 128, 3),
         "attend, Qwen2-1.5B": attend(2, 6, 128, 8, 64, 3),
-        "attend, Qwen3-0.6B": attend(8, 2, 128, 1, 64, 4),
+        "attend, Qwen3-0.6B": attend(8, 2, 128, 1, 64, 3),
         "place_heads, SmolLM2-135M": place_heads(9, 3, 64, norms=False),
         "place_heads, Qwen3-0.6B": place_heads(16, 8, 128, norms=True),
         "add_norm, 1536": add_norm(2048),
