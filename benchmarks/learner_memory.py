@@ -77,5 +77,8 @@ def measure(folder: Path, threads: int, rounds: int = 1) -> tuple[str, Figures]:
         figures[f"{name} beyond weights"] = {"mb": round(beyond, 1)}
         small, large = (f"{peaks[v]:,.0f} ({working[v]:,.0f})" for v in VOCABULARIES)
         rows.append([name, small, large, f"{beyond:+,.0f}"])
+    tensor = state_mb((VOCABULARIES[1] - VOCABULARIES[0]) * HIDDEN) / 4
+    figures["one tensor beyond"] = {"mb": round(tensor, 1)}
     header = ["MiB", *(f"V = {v:,}: peak (working)" for v in VOCABULARIES), "grown beyond weights"]
-    return table(header, rows), figures
+    note = f"The larger vocabulary makes one more fp32 tensor [V, H] {tensor:,.0f} MiB larger."
+    return f"{table(header, rows)}\n\n{note}", figures
