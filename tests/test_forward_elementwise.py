@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ahalab.policy.forward.elementwise import rms_norm, rotate
+from ahalab.policy.forward.elementwise import gated_down, rms_norm, rotate
 
 
 @pytest.mark.parametrize("shape", [(7, 16), (5, 3, 16)])
@@ -50,3 +50,30 @@ def test_rotation_equals_transformers_and_turns_gradients_back() -> None:
     torch.testing.assert_close(got, wanted)
     with torch.no_grad():
         torch.testing.assert_close(rotate(x, cos[:, None], sin[:, None, :4]), expected)
+
+
+def test_the_gated_product_equals_the_formula_and_keeps_only_its_inputs() -> None:
+    torch.manual_seed(0)
+    rows = [torch.randn(5, 6), torch.randn(5, 8), torch.randn(5, 8), torch.randn(6, 8)]
+    upstream = torch.randn(5, 6)
+    wide = [tensor.double().requires_grad_() for tensor in rows]
+    expected = wide[0] + (torch.nn.functional.silu(wide[1]) * wide[2]) @ wide[3].T
+    expected.backward(upstream.double())
+    kept: list[int] = []
+    plain = [tensor.clone().requires_grad_() for tensor in rows]
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.data_ptr()) or t, lambda t: t):
+        result = gated_down(*plain)
+    result.backward(upstream)
+    torch.testing.assert_close(result, expected.float())
+    for got, wanted in zip(plain, wide, strict=True):
+        torch.testing.assert_close(got.grad.double(), wanted.grad, rtol=1e-5, atol=1e-5)
+    assert sorted(kept) == sorted(tensor.data_ptr() for tensor in plain[1:])
+    with torch.no_grad():
+        torch.testing.assert_close(gated_down(*plain), expected.float())
+
+
+def test_the_gated_product_leaves_out_gradients_that_nobody_asks_for() -> None:
+    residual, gate, up = torch.randn(5, 6), torch.randn(5, 8), torch.randn(5, 8)
+    weight = torch.randn(6, 8, requires_grad=True)
+    (grad,) = torch.autograd.grad(gated_down(residual, gate, up, weight).sum(), weight)
+    torch.testing.assert_close(grad, torch.ones(6, 5) @ (torch.nn.functional.silu(gate) * up))

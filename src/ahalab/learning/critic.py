@@ -26,6 +26,7 @@ from ahalab.learning.losses.ppo import ValueLoss
 from ahalab.learning.optimization import Optimization, refusal
 from ahalab.learning.outputs import TrainingOutput
 from ahalab.learning.packing import PackedChunk, pack
+from ahalab.policy.memory import automatic_chunk
 
 WEIGHTS_FILE = "critic.safetensors"
 
@@ -100,10 +101,12 @@ class Critic:
         betas: tuple[float, float] = (0.9, 0.95),
         adam_epsilon: float = 1e-8,
         max_grad_norm: float = 1.0,
-        tokens_per_chunk: int,
+        tokens_per_chunk: int | None = None,
         loss: ValueLoss | None = None,
     ) -> None:
         """Raises ValueError when a trainable parameter is not fp32 or a figure is out of range."""
+        if tokens_per_chunk is None:
+            tokens_per_chunk = automatic_chunk(policy.model.config, policy.decoder.device)
         if tokens_per_chunk < 1:
             raise ValueError("tokens_per_chunk must be at least 1")
         self.policy = policy

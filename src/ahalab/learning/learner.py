@@ -18,6 +18,7 @@ from ahalab.policy.forward.decoder import Decoder
 from ahalab.policy.forward.logprobs import token_logprobs
 from ahalab.policy.forward.mixed import ComputeDtype, PackedForward, mixed_forward
 from ahalab.policy.forward.mixed_head import mixed_token_logprobs
+from ahalab.policy.memory import automatic_chunk
 
 OnChunk = Callable[[int, int], None]
 """Called after every chunk with (chunks done, chunks in all), for progress displays."""
@@ -49,18 +50,22 @@ class Learner:
         betas: tuple[float, float] = (0.9, 0.95),
         adam_epsilon: float = 1e-8,
         max_grad_norm: float = 1.0,
-        tokens_per_chunk: int,
+        tokens_per_chunk: int | None = None,
         logprob_chunk: int = 1024,
         compute_dtype: ComputeDtype = "fp32",
         fused: bool | None = None,
     ) -> None:
         """`tokens_per_chunk` bounds the tokens of one forward pass, `logprob_chunk` the rows of logits.
 
+        `tokens_per_chunk` None: see `automatic_chunk`.
+
         `compute_dtype` "bf16" multiplies in bf16 (see `policy.forward.mixed`); parameters, gradients and optimizer
         stay fp32. `fused` compiles what lies between the products then; None: on a GPU.
 
         Raises ValueError when a trainable parameter is not fp32 or a figure is out of range.
         """
+        if tokens_per_chunk is None:
+            tokens_per_chunk = automatic_chunk(policy.model.config, policy.decoder.device)
         if tokens_per_chunk < 1 or logprob_chunk < 1:
             raise ValueError("tokens_per_chunk and logprob_chunk must be at least 1")
         if compute_dtype not in get_args(ComputeDtype):

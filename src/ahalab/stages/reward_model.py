@@ -22,6 +22,7 @@ from ahalab.learning.losses.pointwise import pointwise_loss
 from ahalab.learning.optimizer_state import load_adamw, save_adamw
 from ahalab.learning.packing import best_fit
 from ahalab.policy.load import load_policy
+from ahalab.policy.memory import automatic_chunk
 from ahalab.policy.reward_model import (
     ResponseFormat,
     RewardKind,
@@ -108,8 +109,10 @@ class RewardModelConfig(StageConfig):
     template: Literal["auto", "chat", "table1"] = paper_field(
         "auto", "Prompt template: as in the `rl` stage that will ask this model.", paper="not said"
     )
-    tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
-        4096, "Token budget of one forward and backward."
+    tokens_per_chunk: Annotated[int, Field(ge=16)] | None = paper_field(
+        None,
+        "Token budget of one forward and backward. Left out: 4,096; on a CPU fewer (not below 1,024) for a model whose "
+        "backward pass would keep more than 1 GiB of them.",
     )
     checkpoint_every: Annotated[int, Field(ge=1)] = paper_field(20, "Updates between checkpoints.")
 
@@ -200,7 +203,7 @@ def run_reward_model(config: RewardModelConfig, context: StageContext) -> StageR
         last = ledger.store.peek()
         assert last is not None
         # Made again, to the same bytes, by a process that finds only this left to do.
-        scores = _scores(scalar, held_out, config.tokens_per_chunk)
+        scores = _scores(scalar, held_out, trainer.tokens_per_chunk)
         calibration, by = calibrate(held_out, scores)
         card = RewardModelCard(config.kind, form.template, calibration, by, vocabulary_hash(scalar.tokenizer))
         card.write(last.path)
@@ -248,6 +251,9 @@ class _Trainer:
 
     def __init__(self, config: RewardModelConfig, scalar: ScalarModel) -> None:
         self._config, self._scalar = config, scalar
+        self.tokens_per_chunk = config.tokens_per_chunk or automatic_chunk(
+            scalar.model.config, scalar.decoder.device
+        )
         scalar.model.eval()  # without dropout: a score in training is the score afterwards
         self._parameters = dict(scalar.model.named_parameters())
         self._optimizer = torch.optim.AdamW(
@@ -265,7 +271,7 @@ class _Trainer:
         """
         sums: dict[str, float] = {}
         try:
-            for chunk in best_fit([example.tokens for example in examples], self._config.tokens_per_chunk):
+            for chunk in best_fit([example.tokens for example in examples], self.tokens_per_chunk):
                 loss, metrics = self._loss([examples[index] for index in chunk], len(examples))
                 loss.backward()  # type: ignore[no-untyped-call]
                 for name, value in {"loss": loss.item(), **metrics}.items():

@@ -192,8 +192,10 @@ class RLConfig(StageConfig):
         roles=dict.fromkeys((FIRST, SECOND), Said("not said")),
     )
     think_prefill: bool = paper_field(False, "Put `<think>` at the end of the prompt.", paper="not said")
-    tokens_per_chunk: Annotated[int, Field(ge=16)] = paper_field(
-        4096, "Token budget of one forward and backward."
+    tokens_per_chunk: Annotated[int, Field(ge=16)] | None = paper_field(
+        None,
+        "Token budget of one forward and backward. Left out: 4,096; on a CPU fewer (not below 1,024) for a model whose "
+        "backward pass would keep more than 1 GiB of them.",
     )
     logprob_chunk: Annotated[int, Field(ge=16)] = paper_field(
         1024, "Positions whose logits exist at one time."

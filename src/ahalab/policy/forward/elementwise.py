@@ -1,4 +1,4 @@
-"""RMS norm and rotary embedding with hand-written backward passes.
+"""RMS norm, rotary embedding and the gated MLP's product with hand-written backward passes.
 
 On a small model the CPU spends as long on these as on a matrix product when autograd runs them operation by
 operation. Written out, forward plus backward of [4096, 128] takes half the time (norm 3.1 → 1.5 ms, rotary
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import silu
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -89,3 +90,41 @@ class _Rotate(torch.autograd.Function):
         # The transpose of a rotation is the rotation back.
         cos, sin = ctx.saved_tensors
         return _rotated(grad, cos, sin, -1.0), None, None
+
+
+def gated_down(residual: Tensor, gate: Tensor, up: Tensor, weight: Tensor) -> Tensor:
+    """`residual + (silu(gate) * up) @ weight.T`, which keeps only `gate` and `up` for the backward pass.
+
+    Autograd would keep silu(gate) and the product too: half of what a Llama-like layer keeps of a token.
+
+    Args:
+        residual: [N, H].
+        gate, up: [N, I].
+        weight: [H, I].
+    """
+    if torch.is_grad_enabled() and (gate.requires_grad or weight.requires_grad):
+        result: Tensor = _GatedDown.apply(residual, gate, up, weight)  # type: ignore[no-untyped-call]
+        return result
+    return torch.addmm(residual, silu(gate).mul_(up), weight.t())
+
+
+class _GatedDown(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, gate: Tensor, up: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up, weight)
+        return torch.addmm(residual, silu(gate).mul_(up), weight.t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gate, up, weight = ctx.saved_tensors
+        activated = silu(gate)
+        grad_weight = None
+        if ctx.needs_input_grad[3]:
+            grad_weight = torch.mm(grad.t(), activated * up)
+        grad_gate = grad_up = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            grad_product = torch.mm(grad, weight)
+            grad_up = activated.mul_(grad_product)
+            grad_gate = torch.ops.aten.silu_backward(grad_product.mul_(up), gate)
+        return grad if ctx.needs_input_grad[0] else None, grad_gate, grad_up, grad_weight

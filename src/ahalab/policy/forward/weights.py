@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
+from ahalab.policy.forward.elementwise import gated_down
+
 
 class Layer(Protocol):
     """One decoder layer: N rows of width H in, the parts of the forward out."""
@@ -86,7 +88,10 @@ class SharedLayer(NamedTuple):
 
     def mlp(self, residual: Tensor, normed: Tensor) -> Tensor:
         """See `Layer`."""
-        return self.down.added_to(residual, silu(self.gate(normed)) * self.up(normed))
+        gate, up = self.gate(normed), self.up(normed)
+        if self.down.bias is None:
+            return gated_down(residual, gate, up, self.down.weight)
+        return self.down.added_to(residual, silu(gate) * up)
 
 
 def shared_weights(model: Any) -> Weights:
