@@ -11,6 +11,8 @@ its grader processes; TRL grades in-line with the same verifier.
 
 Rows: fp32 with nothing dropped on both sides; then the best setting of each: ours with rounded weights in sampling and
 groups without gradient left out, TRL at the dtype that is quickest here. Settings are tried first, on both sides.
+Where our weights are rounded, a third row has them with nothing dropped: where no group earns anything, dropping leaves
+nothing to learn, and the mismatch is only known of tokens that were learned from.
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ def our_dropping(setting: Setting, weights: str) -> Contestant:
     """Rollouts with these weights, and no backward pass for groups whose gradient is zero."""
     changes = {"rollout_weights": weights, "drop_zero_gradient_groups": True}
     return ours(setting, f"ahalab {weights} sampling, dropping", changes)
+
+
+def our_rounded(setting: Setting, weights: str) -> Contestant:
+    """Rollouts with these weights, nothing dropped."""
+    changes = {"rollout_weights": weights}
+    return ours(setting, f"ahalab {weights} sampling, nothing dropped", changes)
 
 
 def trl(setting: Setting, micro_batch: int, dtype: str) -> Contestant:
@@ -125,12 +133,16 @@ def compare(given: argparse.Namespace, setting: Setting) -> None:
         our_best,
         *([best] if best.name != plain.name else []),
     ]
+    weights = our_best.options["changes"]["rollout_weights"]
+    rounded = [] if weights == "fp32" else [our_rounded(setting, weights)]
+    contestants += rounded
     with Arena(contestants, threads=given.threads) as arena:
         facts = arena.facts
         rounds = arena.alternate(given.pairs)
     rivals = [
         ("same precision (fp32, equal work)", contestants[0].name, plain.name),
-        ("best setting of each", contestants[2].name, best.name),
+        *[(f"{weights} sampling, nothing dropped", one.name, best.name) for one in rounded],
+        ("best setting of each", our_best.name, best.name),
     ]
     text = f"{given.setting}: {setting.prompts_per_step} prompts × {setting.samples_per_prompt} samples of up to "
     text += f"{setting.max_new_tokens} new tokens, {given.pairs} pairs\n\n"
