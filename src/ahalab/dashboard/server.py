@@ -1,0 +1,266 @@
+"""The page and its data over HTTP: reading only, for this machine only unless told, nothing from elsewhere.
+
+Starlette and uvicorn come with the extra `ui` and are imported in here only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from ahalab.dashboard.api import Dashboard, NotThere
+from ahalab.errors import AhaError, EnvironmentFailure, UserError
+from ahalab.text.hostile import make_visible
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+RAW_KEYS = frozenset({"id", "prompt_id", "key"})
+"""Keys of answers that the page puts into addresses: kept as they are. All other texts have nothing hidden."""
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+THREADS = 4
+"""Answers made at once: each may hold a page of texts in memory."""
+_LOG = logging.getLogger(__name__)
+
+
+def make_app(dashboard: Dashboard, host: str = "127.0.0.1") -> Starlette:
+    """The application; its indexer runs while it does. UserError when the extra is not installed."""
+    try:
+        import anyio.to_thread
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+    except ImportError as error:
+        raise _not_installed(error) from error
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        dashboard.indexer.start()
+        try:
+            yield
+        finally:
+            dashboard.indexer.stop()
+
+    answers: dict[str, Callable[[Mapping[str, str]], dict[str, Any]]] = {
+        "runs": dashboard.runs,
+        "run": dashboard.run,
+        "curves": dashboard.curves,
+        "tables": dashboard.tables,
+        "facets": dashboard.facets,
+        "samples": dashboard.samples,
+        "count": dashboard.count,
+        "sample": dashboard.sample,
+        "prompt": dashboard.prompt,
+    }
+    routes = [Route("/", partial(_asset, name="index.html")), Route("/assets/{name}", _asset)]
+    routes += [Route(f"/api/{name}", partial(_answer, make=make)) for name, make in answers.items()]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_middleware(Guard, allowed=allowed_hosts(host))
+    return app
+
+
+def serve(dashboard: Dashboard, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; `ready` gets the address once the port is ours.
+
+    UserError when the extra is not installed or the address cannot be had.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise _not_installed(error) from error
+
+    app = make_app(dashboard, host)
+    bound = _bind(host, port)
+    # Indexing and answering share one interpreter: answers must not wait 5 ms for each of many small steps.
+    sys.setswitchinterval(0.0005)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+    ready(_address(host, bound.getsockname()[1]))
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    finally:
+        bound.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def allowed_hosts(host: str) -> frozenset[str] | None:
+    """Names that the Host header may have; None: also every bare IP address, and this machine's names.
+
+    A page elsewhere could point its own name at 127.0.0.1 and read on (DNS rebinding): such a name is refused.
+    """
+    return LOOPBACK_NAMES | {host.strip("[]").lower()} if is_loopback(host) else None
+
+
+def host_is_allowed(header: str, allowed: frozenset[str] | None) -> bool:
+    """Whether a request with that Host header is answered."""
+    name = header.strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if allowed is not None:
+        return name in allowed
+    try:
+        ipaddress.ip_address(name)
+        return True
+    except ValueError:
+        return name in LOOPBACK_NAMES | {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+
+class Guard:
+    """In front of everything: refuses foreign Host headers and what is not GET or HEAD; adds the headers."""
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[str] | None) -> None:
+        self._app, self._allowed = app, allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        from starlette.responses import PlainTextResponse
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.lower().encode(), value.encode()) for name, value in HEADERS.items()),
+                ]
+            await send(message)
+
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        answer: ASGIApp = self._app
+        if not host_is_allowed(host, self._allowed):
+            answer = PlainTextResponse("This page answers only under its own address.\n", 421)
+        elif scope["method"] not in ("GET", "HEAD"):
+            answer = PlainTextResponse("This page can only be read.\n", 405, {"Allow": "GET, HEAD"})
+        await answer(scope, receive, send_with_headers)
+
+
+def encode(value: Any) -> bytes:
+    """JSON in which no text holds hidden characters, but for the keys that addresses need."""
+    return json.dumps(_visible(value), allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return make_visible(value)
+    if isinstance(value, Mapping):
+        return {
+            make_visible(str(key)): one if key in RAW_KEYS else _visible(one) for key, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [one if isinstance(one, int | float) else _visible(one) for one in value]
+    return value
+
+
+async def _answer(request: Request, make: Callable[[Mapping[str, str]], dict[str, Any]]) -> Response:
+    from starlette.concurrency import run_in_threadpool
+
+    status = 200
+    try:
+        body = await run_in_threadpool(lambda: encode(make(request.query_params)))
+    except AhaError as error:
+        status, body = 404 if isinstance(error, NotThere) else 400, encode({"error": str(error)})
+    except Exception:
+        # One broken file must not take the page away from the others; the terminal has the whole story.
+        _LOG.exception("%s failed", request.url.path)
+        status, body = 500, encode({"error": "This could not be read; the terminal of aha ui says why."})
+    return _tagged(request, body, "application/json", status)
+
+
+async def _asset(request: Request, name: str | None = None) -> Response:
+    from starlette.responses import PlainTextResponse
+
+    name = name or str(request.path_params["name"])
+    if name not in asset_names():
+        return PlainTextResponse("There is no such page.\n", 404)
+    return _tagged(request, _read_asset(name), TYPES[name[name.rindex(".") :]], 200)
+
+
+@cache
+def asset_names() -> frozenset[str]:
+    """The files of the page."""
+    folder = resources.files("ahalab.dashboard").joinpath("assets")
+    return frozenset(file.name for file in folder.iterdir() if file.name.endswith(tuple(TYPES)))
+
+
+def _read_asset(name: str) -> bytes:
+    return resources.files("ahalab.dashboard").joinpath("assets", name).read_bytes()
+
+
+def _tagged(request: Request, body: bytes, kind: str, status: int) -> Response:
+    """The answer with its ETag; 304 where the page has it already."""
+    from starlette.responses import Response
+
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    if status == 200 and request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(body, status, {"ETag": tag, "Content-Type": kind})
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM
+        )[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(f"--host {host}: no address of this machine ({error}).") from error
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise EnvironmentFailure(
+            f"{_address(host, port)} cannot be had ({error.strerror}). Another `aha ui` may be there already; "
+            "choose another one with --port, or --port 0 for any that is free."
+        ) from error
+    return bound
+
+
+def _address(host: str, port: int) -> str:
+    name = f"[{host.strip('[]')}]" if ":" in host else host
+    return f"http://{name}:{port}/"
+
+
+def _not_installed(error: ImportError) -> UserError:
+    return UserError(f"the dashboard needs {error.name}: pip install 'ahalab[ui]'")
