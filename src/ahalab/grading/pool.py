@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.grading.lane import Lane, Limits, Task
 from ahalab.grading.quick import quick_score
-from ahalab.grading.verifiers import NEEDS_GOLD, VERIFIERS, is_overlong
+from ahalab.grading.verifiers import NEEDS_GOLD, READS_ALL, VERIFIERS, is_overlong
 from ahalab.records import GradeRequest, Verdict
 
 _LARGEST_BATCH = 32
@@ -165,7 +165,7 @@ class GraderPool:
         self.start()
         message = {
             "verifier": request.verifier,
-            "answer": request.answer,
+            "answer": request.answer or "",
             "gold": request.gold,
             "extra": dict(request.extra),
         }
@@ -223,6 +223,8 @@ def _verdict_without_worker(request: GradeRequest) -> Verdict | None:
     _require_known(request.verifier)
     if request.gold is None and request.verifier in NEEDS_GOLD:
         return Verdict(None, "gold unreadable: there is no gold answer")
+    if request.verifier in READS_ALL:
+        return None
     if request.answer is None or not request.answer.strip() or is_overlong(request.answer, request.gold):
         return Verdict(0.0)
     score = quick_score(request)

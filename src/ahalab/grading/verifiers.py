@@ -10,6 +10,7 @@ from typing import Any
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.functions import function_verifier
 from ahalab.grading.gym import prepare_reasoning_gym, reasoning_gym_verifier
+from ahalab.grading.ifeval import ifeval_verifier, prepare_ifeval
 from ahalab.grading.mathematics import math_verifier, prepare_math
 from ahalab.grading.normal import final_answer, plain_number, plain_text
 from ahalab.grading.world import helpful_verifier, safe_verifier
@@ -129,14 +130,19 @@ VERIFIERS: dict[str, Verifier] = {
     "function": function_verifier,
     "helpful": helpful_verifier,
     "safe": safe_verifier,
+    "ifeval": ifeval_verifier,
 }
 """Every verifier by the name a prompt carries. "none" is not among them: nothing is graded then."""
 
 PREPARATIONS: dict[str, Callable[[], None]] = {
     "math": prepare_math,
     "reasoning_gym": prepare_reasoning_gym,
+    "ifeval": prepare_ifeval,
 }
 """What a worker imports before the first task of a verifier, outside that task's CPU limit."""
 
 NEEDS_GOLD = frozenset({"exact", "math", "choice"})
 """Verifiers that compare with `Prompt.answer`."""
+
+READS_ALL = frozenset({"ifeval"})
+"""Verifiers of whole responses: no length is too long for a final answer, and a blank one is theirs to judge."""
