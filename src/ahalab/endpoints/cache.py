@@ -25,6 +25,8 @@ class Reply:
     tokens_out: int
     estimated: bool = False
     """The server told no token counts: they are a quarter of the bytes of UTF-8 (our choice)."""
+    thinking: str = ""
+    """What a reasoning server tells apart from the text (`reasoning_content`, `reasoning`); its tokens count too."""
 
 
 class ReplyCache:

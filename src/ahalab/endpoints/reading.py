@@ -48,7 +48,8 @@ def read_reply(status: int, body: bytes, sent_bytes: int) -> Reply | Trouble:
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         return Trouble("unreadable reply", f"no choices[0].message: {_server_words(value, body)}", "retry")
     text, finish = _text(message.get("content")), str(choice.get("finish_reason") or "stop")
-    if not text.strip():
+    thinking = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    if not text.strip() and not (finish == "length" and thinking.strip()):
         if finish == "content_filter":
             return Trouble("refused: content", "the server's content filter took the reply", "fail")
         if finish == "length":
@@ -56,8 +57,9 @@ def read_reply(status: int, body: bytes, sent_bytes: int) -> Reply | Trouble:
         return Trouble("empty reply", f"no text, finish reason {_shown(finish.encode())}", "retry")
     usage = value.get("usage")
     told = _told_tokens(usage) if isinstance(usage, Mapping) else None
-    tokens_in, tokens_out = told or (_estimate(sent_bytes), _estimate(len(text.encode("utf-8", "replace"))))
-    return Reply(text, finish[:40], tokens_in, tokens_out, told is None)
+    said = f"{thinking}{text}".encode("utf-8", "replace")
+    tokens_in, tokens_out = told or (_estimate(sent_bytes), _estimate(len(said)))
+    return Reply(text, finish[:40], tokens_in, tokens_out, told is None, thinking)
 
 
 def _refusal(status: int, words: str) -> Trouble:
