@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from ahalab import __version__
-from ahalab.cli import base, chat, explain, recipes, report, review, run, status, table, ui, zero
+from ahalab.cli import base, chat, evaluate, explain, recipes, report, review, run, status, table, ui, zero
 from ahalab.cli.console import errors
 from ahalab.errors import AhaError
 from ahalab.runs.atomic import disk_full, is_disk_full
@@ -31,6 +31,7 @@ app.command("recipes")(recipes.recipes)
 app.command("report")(report.report)
 app.command("ui")(ui.ui)
 app.command("chat")(chat.chat)
+app.command("eval")(evaluate.evaluate)
 app.add_typer(base.app, name="base")
 
 

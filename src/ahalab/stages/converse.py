@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ahalab.errors import UserError
 from ahalab.policy.load import load_policy
@@ -12,6 +11,7 @@ from ahalab.records import Response
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.runs.folder import RunFolder
+from ahalab.runs.manifest import MANIFEST_NAME, Manifest
 from ahalab.runs.readers import list_stages
 from ahalab.text.renderer import Renderer, TemplateChoice
 
@@ -26,25 +26,30 @@ class Speaker:
 
 
 def find_speaker(run_or_model: str) -> Speaker:
-    """The last finished checkpoint of a run folder, asked as in its training; any other name is a model already.
+    """The last finished checkpoint of a run folder, or that of one stage's folder, asked as in its training; any other
+    name is a model already.
 
     Raises:
         UserError: a run folder without a finished checkpoint.
     """
     path = Path(run_or_model)
+    if (path / "checkpoint" / "config.json").is_file() and (path / MANIFEST_NAME).is_file():
+        return _trained(path / "checkpoint", Manifest.read(path))
     if not (path / "stages").is_dir():
         return Speaker(run_or_model)
     run = RunFolder.open(path)
     for stage in reversed(list_stages(run)):
         folder = run.stage_dir(stage.name) / "checkpoint"
         if stage.manifest is not None and (folder / "config.json").is_file():
-            config: dict[str, Any] = stage.manifest.config
-            return Speaker(
-                str(folder), config.get("template", "auto"), bool(config.get("think_prefill", False))
-            )
+            return _trained(folder, stage.manifest)
     raise UserError(
         f"{path}: no stage of this run has finished a model yet. Run its recipe to the end first."
     )
+
+
+def _trained(checkpoint: Path, manifest: Manifest) -> Speaker:
+    config = manifest.config
+    return Speaker(str(checkpoint), config.get("template", "auto"), bool(config.get("think_prefill", False)))
 
 
 class Conversation:
