@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import pytest
 
 from ahalab.errors import UserError
 from ahalab.text import (
+    DEFAULT_REFLECTIVE,
     REFLECTIVE_EN,
     REFLECTIVE_ZH,
     LanguageCounts,
@@ -22,6 +25,7 @@ from ahalab.text import (
     load_reflective_words,
 )
 from ahalab.text.prose import HAN_PER_WORD
+from ahalab.text.reflection import first_reflective
 
 PAPER = {"wait", "mistake", "however", "but", "retry", "error", "verify", "wrong", "evaluate", "check"}
 
@@ -209,3 +213,77 @@ def test_text_rewards_and_grading_never_import_torch() -> None:
     code = "import sys, ahalab.text, ahalab.rewards, ahalab.grading; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ0-9_]")
+
+
+def naive_count(text: str, words: ReflectiveWords) -> dict[str, int]:
+    """Every position from the left, the longest word first; a found word is skipped as a whole."""
+    counts: dict[str, int] = {}
+    ordered = sorted([(word, False) for word in words.chinese] + [(word, True) for word in words.english],
+                     key=lambda item: -len(item[0]))  # fmt: skip
+    at = 0
+    while at < len(text):
+        for word, whole in ordered:
+            end = at + len(word)
+            if text[at:end].lower() != word:
+                continue
+            before, after = text[at - 1 : at], text[end : end + 1]
+            if whole and (LATIN.match(before) or LATIN.match(after)):
+                continue
+            counts[word] = counts.get(word, 0) + 1
+            at = end
+            break
+        else:
+            at += 1
+    return counts
+
+
+OWN_WORDS = ReflectiveWords(
+    ("let me see", "let me", "check", "re-check", "hmm"), ("检查", "检查一下", "查一", "ok吗")
+)
+PIECES = [
+    *REFLECTIVE_EN, *REFLECTIVE_ZH, *OWN_WORDS.english, *OWN_WORDS.chinese, "等", "查", "一下", "错", "的", "我们",
+    "Wait", "BUT", "Checked", "waiting", "butter", "x", "é", "ø", "3", "_", "-", "'", " ", " ", ", ", ". ", "，", "。",
+    "\n", "\t", "\u202e", "\u0000", "😀", "\ud83d", "Ж", "wait3", "let", "me", "see",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [DEFAULT_REFLECTIVE, OWN_WORDS], ids=["ours", "own"])
+def test_counting_equals_a_naive_counter_on_ten_thousand_random_texts(words: ReflectiveWords) -> None:
+    draw = random.Random(20260105)
+    hits = 0
+    for _ in range(10_000):
+        text = "".join(draw.choices(PIECES, k=draw.randint(0, 25)))
+        counted = count_reflective(text, words)
+        assert counted == naive_count(text, words), repr(text)
+        hits += sum(counted.values())
+        first = first_reflective(text, words)
+        assert (first is None) == (not counted)
+    assert hits > 10_000, "the texts hold words"
+
+
+def test_chinese_without_spaces_equals_a_naive_counter() -> None:
+    draw = random.Random(8)
+    pieces = [
+        *REFLECTIVE_ZH,
+        "等",
+        "一",
+        "下",
+        "检",
+        "查",
+        "错",
+        "误",
+        "了",
+        "不",
+        "对",
+        "但",
+        "是",
+        "再",
+        "我",
+        "算",
+    ]
+    for _ in range(3_000):
+        text = "".join(draw.choices(pieces, k=draw.randint(1, 60)))
+        assert count_reflective(text) == naive_count(text, DEFAULT_REFLECTIVE), text

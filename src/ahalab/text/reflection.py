@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -21,6 +22,21 @@ class ReflectiveWords:
     """Matched anywhere, since Chinese writes no word borders."""
 
     @cached_property
+    def _plain(self) -> tuple[frozenset[str], re.Pattern[str] | None] | None:
+        """The quick way: (English words, pattern of the Chinese ones); None where words need the whole pattern.
+
+        It holds where an English word is nothing but a run of Latin characters and no Chinese word has one: then the
+        two never compete for a character, and a run of Latin characters either is a word of the list or is not.
+        """
+        cased = any(word != word.upper() or _RUN.search(word) for word in self.chinese)
+        if cased or not all(map(_RUN.fullmatch, self.english)):
+            return None
+        longest_first = sorted(self.chinese, key=len, reverse=True)
+        return frozenset(self.english), re.compile(
+            "|".join(map(re.escape, longest_first))
+        ) if longest_first else None
+
+    @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
         # Longest first, because an alternation takes its first match: 等一下 is not also 等.
         branches = [re.escape(word) for word in sorted(self.chinese, key=len, reverse=True)]
@@ -32,6 +48,7 @@ class ReflectiveWords:
 
 
 _LATIN = "A-Za-zÀ-ÖØ-öø-ɏ0-9_"
+_RUN = re.compile(f"[{_LATIN}]+")
 
 
 def load_reflective_words(path: Path | str | None = None) -> ReflectiveWords:
@@ -46,7 +63,8 @@ def load_reflective_words(path: Path | str | None = None) -> ReflectiveWords:
     else:
         name = str(path)
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            # Windows editors begin a file with a byte order mark.
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"the list of reflective words {name} cannot be read: {error}.") from error
     lists: dict[str, list[str]] = {"en": [], "zh": []}
@@ -77,11 +95,27 @@ REFLECTIVE_ZH = DEFAULT_REFLECTIVE.chinese
 
 def count_reflective(text: str, words: ReflectiveWords = DEFAULT_REFLECTIVE) -> dict[str, int]:
     """How often each word occurs in the text; words that do not occur are left out. In the list's order."""
-    pattern = words._pattern
-    if pattern is None:
-        return {}
     counts: dict[str, int] = {}
-    for match in pattern.finditer(text):
-        word = match.group().lower()
+    for word in _matches(text, words):
         counts[word] = counts.get(word, 0) + 1
-    return {word: counts[word] for word in (*words.english, *words.chinese) if word in counts}
+    return (
+        {word: counts[word] for word in (*words.english, *words.chinese) if word in counts} if counts else {}
+    )
+
+
+def _matches(text: str, words: ReflectiveWords) -> Iterator[str]:
+    plain = words._plain
+    if plain is None:
+        pattern = words._pattern
+        yield from (match.group().lower() for match in pattern.finditer(text)) if pattern else ()
+        return
+    english, chinese = plain
+    yield from (run for found in _RUN.findall(text) if (run := found.lower()) in english)
+    if chinese and not text.isascii():
+        yield from chinese.findall(text)
+
+
+def first_reflective(text: str, words: ReflectiveWords = DEFAULT_REFLECTIVE) -> int | None:
+    """Where the first word begins; None where there is none."""
+    found = words._pattern.search(text) if words._pattern else None
+    return found.start() if found else None
