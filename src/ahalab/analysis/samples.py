@@ -6,7 +6,7 @@ Sample files may hold millions of long texts: rows are streamed, and only a boun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,27 +79,55 @@ class SampleScan:
         return Curve(name, tuple(steps), tuple(values))
 
 
-def scan_samples(stage_dir: Path, stage: str, rollouts: Mapping[int, int]) -> SampleScan:
+class Dates:
+    """Updates made before a row's samples were drawn, by the `rollouts` of the stage's `Curves`.
+
+    A rollout's samples are split over its updates: all were drawn before the first of them. A rollout without metrics
+    yet is dated by its first row.
+    """
+
+    def __init__(self, rollouts: Mapping[int, int]) -> None:
+        self._known = dict(rollouts)
+        self._origin: int | None = None
+
+    def step_of(self, row: Mapping[str, Any]) -> int:
+        """The step of a row of `samples/`, given in the order of the files."""
+        step = _whole(row.get("step"))
+        rollout = rollout_of(row)
+        if self._origin is None:
+            # As in the metrics: where steps are counted from 1, the first samples came after 0 updates.
+            self._origin = int(step > 0 and rollout <= 1)
+        return self._known.setdefault(rollout, step - self._origin)
+
+
+def rollout_of(row: Mapping[str, Any]) -> int:
+    """The generation phase of a row; its step where it names none."""
+    return _whole(row.get("rollout")) or _whole(row.get("step"))
+
+
+Watcher = Callable[[Mapping[str, Any], int], None]
+"""Is shown every row and its step."""
+
+
+def scan_samples(
+    stage_dir: Path, stage: str, rollouts: Mapping[int, int], watchers: Sequence[Watcher] = ()
+) -> SampleScan:
     """Stream a training stage's samples once; a damaged file gives what could be read and `trouble`.
 
-    `rollouts` is that of the stage's `Curves`: it dates the samples. A rollout it does not know (its metrics are not
-    written yet) is dated by its first row.
+    `rollouts` is that of the stage's `Curves`: it dates the samples. `watchers` see the rows of the same pass.
     """
     scan = SampleScan()
     first_rollout = 0
-    drawn_before = dict(rollouts)
-    origin = 0
+    dates = Dates(rollouts)
     tracked: dict[str, list[ShownSample | None]] = {}
     for row in _rows(stage_dir, scan):
-        step, rollout = _whole(row.get("step")), row.get("rollout", row.get("step"))
-        rollout = _whole(rollout) or step
+        rollout, step = rollout_of(row), dates.step_of(row)
         if not scan.rows:
-            # As in the metrics: where steps are counted from 1, the first samples came after 0 updates.
-            first_rollout, origin = rollout, int(step > 0 and rollout <= 1)
+            first_rollout = rollout
         scan.rows += 1
-        # A rollout's samples are split over its updates: all were drawn before the first of them.
-        step = drawn_before.setdefault(rollout, step - origin)
         _count(scan, row, step)
+        for watch in watchers:
+            watch(row, step)
         if scan.first_reflective is None and is_correct(row) and _reflective(row):
             scan.first_reflective = show(row, stage, step)
         if row.get("sample") != 0:

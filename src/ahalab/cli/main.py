@@ -10,7 +10,22 @@ import typer
 from rich.markup import escape
 
 from ahalab import __version__
-from ahalab.cli import base, chat, evaluate, explain, recipes, report, review, run, status, table, ui, zero
+from ahalab.cli import (
+    analyse,
+    base,
+    chat,
+    evaluate,
+    explain,
+    recipes,
+    report,
+    review,
+    run,
+    status,
+    table,
+    ui,
+    words,
+    zero,
+)
 from ahalab.cli.console import errors
 from ahalab.errors import AhaError
 from ahalab.runs.atomic import disk_full, is_disk_full
@@ -32,7 +47,9 @@ app.command("report")(report.report)
 app.command("ui")(ui.ui)
 app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
+app.command("analyse")(analyse.analyse)
 app.add_typer(base.app, name="base")
+app.add_typer(words.app, name="words")
 
 
 def _version(asked: bool) -> None:

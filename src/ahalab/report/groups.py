@@ -5,17 +5,15 @@ A group is the samples of one prompt in one rollout; they stand one after anothe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ahalab.analysis.curves import Curve, is_number
-from ahalab.analysis.samples import is_correct
-from ahalab.errors import AhaError
+from ahalab.analysis.samples import is_correct, scan_samples
 from ahalab.evaluation.measures import GENERAL_DOMAINS
 from ahalab.grading.normal import final_answer, plain_number, plain_text
-from ahalab.runs.readers import read_samples
 
 NOT_VOTED = (*GENERAL_DOMAINS, "code", "general")
 """Domains whose answers no vote can be taken on: programs and prose are hardly ever the same twice."""
@@ -82,20 +80,35 @@ def scan_groups(stage_dir: Path, rollouts: Mapping[int, int]) -> Groups:
 
     `rollouts` is that of the stage's `Curves`: it dates the samples.
     """
-    found = Groups()
-    group: list[Mapping[str, Any]] = []
-    step, before = 0, None
-    dates = _Dates(rollouts)
-    for row in _rows(stage_dir, found):
-        prompt = (row.get("rollout"), row.get("prompt_id"))
-        again = bool(group) and row.get("sample") == group[0].get("sample")
-        if prompt != before or again:
-            _close(found, group, step)
-            group, before, step = [], prompt, dates.step_of(row)
-        group.append(row)
-        _count_level(found, row, step)
-    _close(found, group, step)
-    return found
+    watcher = GroupWatcher()
+    watcher.found.trouble = scan_samples(stage_dir, stage_dir.name, rollouts, [watcher.add]).trouble
+    return watcher.close()
+
+
+class GroupWatcher:
+    """Fills `Groups` from the rows of a pass over samples, see `scan_samples`."""
+
+    def __init__(self) -> None:
+        self.found = Groups()
+        self._group: list[Mapping[str, Any]] = []
+        self._step = 0
+
+    def add(self, row: Mapping[str, Any], step: int) -> None:
+        """One row, in the order of the files."""
+        if self._group and (
+            _prompt(row) != _prompt(self._group[0]) or row.get("sample") == self._group[0].get("sample")
+        ):
+            self.close()
+        if not self._group:
+            self._step = step
+        self._group.append(row)
+        _count_level(self.found, row, step)
+
+    def close(self) -> Groups:
+        """End the last group."""
+        _close(self.found, self._group, self._step)
+        self._group = []
+        return self.found
 
 
 def vote(answers: list[tuple[str | None, bool]]) -> float:
@@ -126,27 +139,8 @@ def normal(answer: str) -> str:
     return "0" if value == 0 else digits
 
 
-class _Dates:
-    """Updates made before a row's samples were drawn; a rollout without metrics yet is dated by its first row."""
-
-    def __init__(self, rollouts: Mapping[int, int]) -> None:
-        self._known = dict(rollouts)
-        self._origin: int | None = None
-
-    def step_of(self, row: Mapping[str, Any]) -> int:
-        step = int(row["step"]) if is_number(row.get("step")) else 0
-        rollout = (int(row["rollout"]) if is_number(row.get("rollout")) else 0) or step
-        if self._origin is None:
-            # As in the metrics: where steps are counted from 1, the first samples came after 0 updates.
-            self._origin = int(step > 0 and rollout <= 1)
-        return self._known.setdefault(rollout, step - self._origin)
-
-
-def _rows(stage_dir: Path, found: Groups) -> Iterator[Mapping[str, Any]]:
-    try:
-        yield from read_samples(stage_dir)
-    except (AhaError, OSError, UnicodeDecodeError) as error:
-        found.trouble = str(error)
+def _prompt(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("rollout"), row.get("prompt_id")
 
 
 def _count_level(found: Groups, row: Mapping[str, Any], step: int) -> None:

@@ -12,7 +12,7 @@ from ahalab.report.figures import Mark
 from ahalab.report.health import health_panels
 from ahalab.report.panel import Drawn, Panel, large
 from ahalab.report.paper import Correspondence, correspondences
-from ahalab.report.reflection import per_thousand, reflection, right_and_wrong, word_over_steps
+from ahalab.report.reflection import helps, per_thousand, reflection, right_and_wrong, word_over_steps
 from ahalab.report.summary import Summary, Training
 from ahalab.report.wording import change, interval, listing, number
 
@@ -68,6 +68,7 @@ def learning_panels(training: Training, summary: Summary) -> list[Panel]:
         word_over_steps(training),
         per_thousand(training),
         right_and_wrong(training),
+        helps(training),
         _rewards(training),
         _loss(training),
     ]

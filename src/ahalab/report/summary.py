@@ -9,11 +9,14 @@ from typing import Any
 
 from ahalab.analysis.curves import Curves, is_number, read_curves
 from ahalab.analysis.evaluations import Evaluation, read_figures
+from ahalab.analysis.helpfulness import Help, measure_help
+from ahalab.analysis.onset import Onset
 from ahalab.analysis.samples import SampleScan, ShownSample, find_pair, scan_samples
 from ahalab.analysis.stage_table import TABLE_NAME, StageTable, read_stage_table
+from ahalab.analysis.tally import Tally
 from ahalab.errors import AhaError, UserError
 from ahalab.report.effort import Effort, measure_effort
-from ahalab.report.groups import Groups, scan_groups
+from ahalab.report.groups import Groups, GroupWatcher
 from ahalab.runs.atomic import read_json
 from ahalab.runs.clock import BEGINNINGS, LEFT, StageClock
 from ahalab.runs.folder import PARTIAL, RunFolder
@@ -63,6 +66,10 @@ class Training:
     """Seconds by part of a step, from `timings.jsonl`."""
     rewards: Mapping[str, Any] = field(default_factory=dict)
     """Reward part → its weight, where the stage has rewards; 0 is measured only."""
+    onsets: Mapping[str, Onset] = field(default_factory=dict)
+    """All reflective words together, then each word: from which step it is used more; empty without samples."""
+    helps: Help | None = None
+    """Whether answers with reflective words are right more often; None without samples."""
 
 
 @dataclass(slots=True)
@@ -227,7 +234,9 @@ def _training(
     with_samples: bool,
 ) -> Training:
     curves = read_curves(entry.path)
-    samples = scan_samples(entry.path, entry.name, curves.rollouts) if with_samples else SampleScan()
+    groups, tally, samples = GroupWatcher(), Tally(), SampleScan()
+    if with_samples:
+        samples = scan_samples(entry.path, entry.name, curves.rollouts, [groups.add, tally.add_row])
     if curves.truncated or samples.truncated:
         summary.notices.append(
             f"Stage {entry.name}: a half-written last line was left out (a run at work, or a killed one)."
@@ -242,15 +251,16 @@ def _training(
         summary.notices.append(
             f"Stage {entry.name}: the row of step 0 is missing, so nothing here shows the weights it started from."
         )
-    groups = scan_groups(entry.path, curves.rollouts) if with_samples else Groups()
     return Training(
         entry.name,
         str(settings.get("from") or BASE),
         curves,
         samples,
-        groups,
+        groups.close(),
         timed,
         _weights(settings.get("rewards")),
+        tally.onsets() if tally.samples else {},
+        measure_help(tally) if tally.samples else None,
     )
 
 

@@ -92,6 +92,8 @@ def _training(training: Training, learning: list[Panel], health: list[Panel]) ->
         },
         "faults": {str(step): dict(sorted(faults.items())) for step, faults in sorted(scan.faults.items())},
         "first_reflective": asdict(scan.first_reflective) if scan.first_reflective else None,
+        "onsets": {word: asdict(onset) for word, onset in training.onsets.items()},
+        "reflection_helps": asdict(training.helps) if training.helps else None,
         "pair": _pair(scan.pair),
     }
 
