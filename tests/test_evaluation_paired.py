@@ -94,6 +94,43 @@ def test_a_win_rate_bought_by_length_falls_under_control_and_an_earned_one_stays
         assert at_least < found.value < at_most
 
 
+def _at_two_lengths(longer: tuple[int, int], shorter: tuple[int, int]) -> tuple[dict, dict]:
+    """(wins, prompts) where our answer is 10 characters longer, and where it is 10 shorter."""
+    ours, theirs = {}, {}
+    for length, (won, count) in ((20, longer), (0, shorter)):
+        for place in range(count):
+            ours[f"{length}-{place}"] = [(1.0 if place < won else 0.0, length)]
+            theirs[f"{length}-{place}"] = [(0.5, 10)]
+    return ours, theirs
+
+
+def test_wins_that_length_alone_explains_are_half_at_equal_length() -> None:
+    # The longer answer wins 3 of 4 times, whoever wrote it, and ours is longer 3 times in 4.
+    ours, theirs = _at_two_lengths((450, 600), (50, 200))
+    assert np.mean(list(wins(ours, theirs).values())) == 0.625
+    found = length_controlled(ours, theirs, 1)
+    assert found is not None
+    assert found.value == pytest.approx(0.5, abs=0.005)  # exactly one half without the ridge
+    assert found.low < 0.5 < found.high
+    assert found.method == "bootstrap"
+
+
+def test_the_rate_at_equal_length_equals_a_hand_worked_regression() -> None:
+    # Two lengths and two coefficients: logits ln 4 at +x and 0 at −x, so ln 4 / 2 = ln 2 in between: 2/3.
+    ours, theirs = _at_two_lengths((480, 600), (300, 600))
+    found = length_controlled(ours, theirs, 1)
+    assert found is not None
+    assert found.value == pytest.approx(2 / 3, abs=0.005)
+
+
+def test_few_prompts_or_a_rate_near_one_have_a_wilson_interval() -> None:
+    ours, theirs = _at_two_lengths((10, 10), (10, 10))
+    found = length_controlled(ours, theirs, 1)
+    assert found is not None
+    assert found.method == "wilson"
+    assert found.low < 0.9 < found.value <= found.high <= 1.0
+
+
 def test_a_model_that_always_wins_has_a_finite_rate() -> None:
     names = [str(i) for i in range(12)]
     found = length_controlled({n: [(1.0, 8)] for n in names}, {n: [(0.0, 4)] for n in names}, 1)

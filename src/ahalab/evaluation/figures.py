@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ahalab.evaluation.estimators import bootstrap, pass_at_k
+from ahalab.evaluation.estimators import bootstrap, estimate_mean, pass_at_k
 from ahalab.evaluation.measures import (
     GENERAL_DOMAINS,
     INSTRUCTIONS,
@@ -57,6 +57,9 @@ _MEANS: dict[str, Measure] = {
 }
 """Figures that are means over samples; None leaves a sample out (a thinking without words mixes nothing)."""
 
+_AMOUNTS = ("thinking_tokens", "tokens_per_answer", "reflective_per_answer")
+"""Figures that are no shares."""
+
 _DOMAIN_MEANS = ("format", "language_consistency", "thinking_tokens")
 _OF_DOMAIN: dict[str, dict[str, Measure]] = {
     INSTRUCTIONS: {"following": lambda row: row["following"], "helpfulness": score},
@@ -84,7 +87,7 @@ def evaluation_figures(
     figures: dict[str, Any] = {
         "settings": dict(settings),
         "pass@1": _over_items(checkable, score, k),
-        **{name: _over_items(items, value, k) for name, value in _MEANS.items()},
+        **{name: _over_items(items, value, k, name not in _AMOUNTS) for name, value in _MEANS.items()},
         "reflective_per_1k": bootstrap(
             [sum(1000.0 * _reflective(row) for row in samples) for samples in items.values()],
             k,
@@ -101,16 +104,16 @@ def evaluation_figures(
     return figures
 
 
-def _estimate(items: Sequence[float], k: int) -> dict[str, float | int] | None:
-    return bootstrap(items, k).as_dict() if items else None
+def _estimate(items: Sequence[float], k: int, share: bool = True) -> dict[str, Any] | None:
+    return estimate_mean(items, k, share=share).as_dict() if items else None
 
 
-def _over_items(items: Items, value: Measure, k: int) -> dict[str, float | int] | None:
+def _over_items(items: Items, value: Measure, k: int, share: bool = True) -> dict[str, Any] | None:
     means = (mean(map(value, samples)) for samples in items.values())
-    return _estimate([figure for figure in means if figure is not None], k)
+    return _estimate([figure for figure in means if figure is not None], k, share)
 
 
-def _pass_at_k(items: Items, k: int) -> dict[str, float | int] | None:
+def _pass_at_k(items: Items, k: int) -> dict[str, Any] | None:
     # Only prompts with all k samples graded: pass@k needs k.
     graded = ([score(row) for row in samples] for samples in items.values())
     full = [scores for scores in graded if len(scores) == k and None not in scores]
@@ -136,7 +139,9 @@ def _by_domain(items: Items, k: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"pass@1": _over_items(members, score, k)}
         if k > 1 and domain not in GENERAL_DOMAINS:
             figures[f"pass@{k}"] = _pass_at_k(members, k)
-        figures |= {name: _over_items(members, _MEANS[name], k) for name in _DOMAIN_MEANS}
+        figures |= {
+            name: _over_items(members, _MEANS[name], k, name not in _AMOUNTS) for name in _DOMAIN_MEANS
+        }
         figures |= {name: _over_items(members, one, k) for name, one in _OF_DOMAIN.get(domain, {}).items()}
         found[domain] = {**figures, "n": len(members), "k": k}
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ahalab.evaluation.estimators import RESAMPLES, bootstrap
+from ahalab.evaluation.estimators import RESAMPLES, estimate_mean
 from ahalab.evaluation.measures import TABLE_MEASURES, RowScores, domain_column
 from ahalab.evaluation.paired import paired_difference
 from ahalab.evaluation.win_rate import length_controlled, wins
@@ -75,7 +75,9 @@ def _cells(
     cells: dict[str, Any] = {}
     for column in columns:
         values = items.get(column)
-        cells[column] = bootstrap(list(values.values()), k, resamples=resamples).as_dict() if values else None
+        cells[column] = (
+            estimate_mean(list(values.values()), k, resamples=resamples).as_dict() if values else None
+        )
     if reference is not None and cells.get(WIN_RATE):
         controlled = length_controlled(rows[name].answers, rows[reference].answers, k, resamples)
         cells[LENGTH_CONTROLLED] = controlled.as_dict() if controlled else None
@@ -89,6 +91,6 @@ def _difference(
     theirs: str,
     column: str,
     resamples: int,
-) -> dict[str, float | int] | None:
+) -> dict[str, Any] | None:
     estimate = paired_difference(items[ours].get(column, {}), items[theirs].get(column, {}), k, resamples)
     return estimate.as_dict() if estimate else None

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ahalab.evaluation.estimators import RESAMPLES, Estimate, drawn_items
+from ahalab.evaluation.estimators import ENOUGH_ITEMS, MIDDLE, RESAMPLES, Estimate, drawn_items
+from ahalab.evaluation.intervals import wilson
 
 Answers = Mapping[str, Sequence[tuple[float, int]]]
 """Prompt id → (rule score, characters of the answer) of each graded sample."""
@@ -43,9 +44,10 @@ def length_controlled(ours: Answers, theirs: Answers, k: int, resamples: int = R
     """The win rate expected of answers of equal length; None with no prompt in both.
 
     A logistic regression of the outcome (1, ½, 0) on the tanh of the standardised difference of lengths, read off
-    at difference 0: AlpacaEval 2.0's idea (Dubois et al. 2024) without its terms for single instructions. The
-    interval resamples prompts, at most `MOST_RESAMPLES` times. Where the lengths always differ by the same, length and
-    quality cannot be told apart, and the plain rate comes back.
+    at difference 0: AlpacaEval 2.0's idea (Dubois et al. 2024) without its terms for single instructions. Prompts
+    are resampled, at most `MOST_RESAMPLES` times; of fewer than 100 prompts, or for a rate beyond 0.1 … 0.9, the
+    interval is Wilson's over as many prompts as the resamples' variance is worth. Where the lengths always differ by
+    the same, length and quality cannot be told apart, and the plain rate comes back.
     """
     shared = [name for name, answers in ours.items() if answers and theirs.get(name)]
     if not shared:
@@ -72,8 +74,16 @@ def length_controlled(ours: Answers, theirs: Answers, k: int, resamples: int = R
             for start in range(0, len(counts), SLICE)
         ]
     )
-    low, high = np.quantile(rates[1:], [0.025, 0.975])
-    return Estimate(float(rates[0]), float(low), float(high), len(shared), k)
+    return _estimate(float(rates[0]), rates[1:], len(shared), k)
+
+
+def _estimate(rate: float, resampled: NDArray[np.float64], n: int, k: int) -> Estimate:
+    if n >= ENOUGH_ITEMS and MIDDLE[0] <= rate <= MIDDLE[1]:
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        return Estimate(rate, float(low), float(high), n, k)
+    # Resamples of wins only do not vary: then as for n plain wins, never narrower.
+    variance = max(float(resampled.var()), rate * (1.0 - rate) / n, 1e-12)
+    return Estimate(rate, *wilson(rate, max(rate * (1.0 - rate) / variance, 1.0)), n, k, "wilson")
 
 
 def _win(difference: float) -> float:

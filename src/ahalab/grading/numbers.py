@@ -52,6 +52,12 @@ def number_verdict(answer: str, gold: str) -> float | None:
     return 0.0
 
 
+def exact_value(text: str) -> Fraction | None:
+    """The value of a plain number in one of the spellings that `number_verdict` reads; None for any other text."""
+    number = _number(text)
+    return None if number is None else number[0]
+
+
 @lru_cache(maxsize=1024)  # a group's answers share one gold, and often their values
 def _number(text: str) -> tuple[Fraction, bool] | None:
     """The value of a text, and whether it is written as a decimal; None if it is no plain number."""

@@ -22,7 +22,7 @@ from ahalab.stages.setup import build_collector, settle_prompts
 from ahalab.stages.shards import SHARD, cut, is_done, read_shards, write_shard
 from ahalab.validation import told
 
-VERSION = 3
+VERSION = 4
 
 EVALUATION_RULES = RewardRules({"accuracy": 1.0, "format": 1.0}, accuracy_needs_format=False)
 """Both parts are measured, each on its own."""

@@ -29,7 +29,7 @@ from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.inputs import InputRef, StageConfig
 from ahalab.validation import suggestion, told
 
-VERSION = 1
+VERSION = 2
 
 MARKDOWN_NAME = "table.md"
 
