@@ -112,7 +112,7 @@ def watched_page(
 def serious_violations(page: Page) -> list[str]:
     """What axe-core calls serious or critical on the page as it stands, one line a place; skips without axe."""
     axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
-    # In an isolated way round the page's own security policy, which rightly refuses foreign scripts.
+    # Through the debugger, which the page's own security policy does not bind; a script element would be refused.
     if not page.evaluate("() => typeof window.axe === 'object'"):
         page.evaluate(axe.AXE_SCRIPT)
     found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")

@@ -25,8 +25,8 @@ function tools(data) {
   const submit = (event) => { event.preventDefault(); const values = new FormData(event.currentTarget); go(link({ prompt: String(values.get("prompt")).trim(), sample: String(values.get("sample")).trim() })); };
   replace(document.getElementById("prompt-tools"), h("form", { class: "card", onsubmit: submit, role: "search", "aria-label": "Choose a prompt" }, h("div", { class: "filters" },
     h("div", { class: "wide" }, h("label", { for: "prompt-id" }, "Prompt id"), h("input", { id: "prompt-id", name: "prompt", value: data.prompt_id })),
-    h("div", null, h("label", { for: "prompt-sample" }, "Sample of its group, from 0"), h("input", { id: "prompt-sample", name: "sample", inputmode: "numeric", pattern: "[0-9]*", value: get("sample", "0") })),
-    h("div", null, h("button", { class: "main", type: "submit" }, "Compare")), data.prompt_id && h("div", null, h("a", { class: "button", href: link({ prompt: null, sample: null }) }, "Other prompts")))));
+    h("div", null, h("label", { for: "prompt-sample" }, "Sample number"), h("input", { id: "prompt-sample", name: "sample", inputmode: "numeric", pattern: "[0-9]*", value: get("sample", "0") })),
+    h("div", { class: "row wide" }, h("button", { class: "main", type: "submit" }, "Compare"), data.prompt_id && h("a", { class: "button", href: link({ prompt: null, sample: null }) }, "Other prompts")))));
 }
 
 function suggested(run, data) {
