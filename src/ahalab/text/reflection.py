@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -49,6 +48,7 @@ class ReflectiveWords:
 
 _LATIN = "A-Za-zÀ-ÖØ-öø-ɏ0-9_"
 _RUN = re.compile(f"[{_LATIN}]+")
+_ASCII_RUNS = {code: chr(code).lower() if _RUN.match(chr(code)) else " " for code in range(128)}
 
 
 def load_reflective_words(path: Path | str | None = None) -> ReflectiveWords:
@@ -96,23 +96,27 @@ REFLECTIVE_ZH = DEFAULT_REFLECTIVE.chinese
 def count_reflective(text: str, words: ReflectiveWords = DEFAULT_REFLECTIVE) -> dict[str, int]:
     """How often each word occurs in the text; words that do not occur are left out. In the list's order."""
     counts: dict[str, int] = {}
-    for word in _matches(text, words):
-        counts[word] = counts.get(word, 0) + 1
+    plain = words._plain
+    if plain is None:
+        for match in words._pattern.finditer(text) if words._pattern else ():
+            word = match.group().lower()
+            counts[word] = counts.get(word, 0) + 1
+    else:
+        english, chinese = plain
+        runs = _runs(text)
+        counts = {word: runs.count(word) for word in english.intersection(runs)}
+        for word in chinese.findall(text) if chinese and not text.isascii() else ():
+            counts[word] = counts.get(word, 0) + 1
     return (
         {word: counts[word] for word in (*words.english, *words.chinese) if word in counts} if counts else {}
     )
 
 
-def _matches(text: str, words: ReflectiveWords) -> Iterator[str]:
-    plain = words._plain
-    if plain is None:
-        pattern = words._pattern
-        yield from (match.group().lower() for match in pattern.finditer(text)) if pattern else ()
-        return
-    english, chinese = plain
-    yield from (run for found in _RUN.findall(text) if (run := found.lower()) in english)
-    if chinese and not text.isascii():
-        yield from chinese.findall(text)
+def _runs(text: str) -> list[str]:
+    """The runs of Latin characters, digits and underscores, in lower case."""
+    if text.isascii():
+        return text.translate(_ASCII_RUNS).split()
+    return [run.lower() for run in _RUN.findall(text)]
 
 
 def first_reflective(text: str, words: ReflectiveWords = DEFAULT_REFLECTIVE) -> int | None:
