@@ -152,6 +152,7 @@ def summary(times: dict[str, list[float]]) -> dict[str, Any]:
         "answers": len(everything),
         "p50_ms": round(statistics.median(everything), 1),
         "max_ms": round(max(everything), 1),
+        "over_300_ms": sum(one > 300 for one in everything),
         "by_question": {
             name: [round(statistics.median(ones), 1), round(max(ones), 1)] for name, ones in times.items()
         },
@@ -203,6 +204,7 @@ def main() -> None:
             "while_indexing": summary(indexing),
             "indexed": summary(after),
             "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+            "load_average": round(os.getloadavg()[1], 1),
         }
         print(json.dumps(result))
     finally:

@@ -20,7 +20,7 @@ from ahalab.dashboard.files import MAX_LINE, parse_row, prompt_of, reflective_of
 from ahalab.dashboard.index import FILE_BITS, MAX_BITS, ROW_BITS, first_key, prompt_hash
 from ahalab.errors import UserError
 
-BUDGET_SECONDS = 0.12
+BUDGET_SECONDS = 0.08
 """Time of one search; the page asks again where it ended."""
 WINDOW = 1 << 15
 """Rows looked at between two looks at the clock."""
