@@ -146,7 +146,7 @@ def cell_text(table: StageTable, row: str, column: str, digits: int = 1) -> str:
 
 
 def describe(
-    table: StageTable, unit: str = "Points of 100, with 95 % bootstrap intervals over prompts."
+    table: StageTable, unit: str = "Points of 100, with 95 % intervals over prompts."
 ) -> str:
     """How the numbers came about, in a sentence or three; `unit` says what the cells are."""
     counts = ", ".join(f"{count} {domain}" for domain, count in table.prompts.items())

@@ -70,7 +70,7 @@ def _comparison_table(evaluations: Sequence[Evaluation]) -> Safe:
         element("th", "Ratio", scope="col") if compared else "",
     )
     caption = (
-        f"{_how_sampled(last)}In brackets: 95 % bootstrap interval over prompts. Ratio: after over before, where "
+        f"{_how_sampled(last)}In brackets: 95 % interval over prompts. Ratio: after over before, where "
         f"before is above zero. {_troubles(evaluations)}"
     )
     return element(
