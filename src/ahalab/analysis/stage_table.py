@@ -145,9 +145,7 @@ def cell_text(table: StageTable, row: str, column: str, digits: int = 1) -> str:
     return points(table.cell(row, column), digits=digits)
 
 
-def describe(
-    table: StageTable, unit: str = "Points of 100, with 95 % intervals over prompts."
-) -> str:
+def describe(table: StageTable, unit: str = "Points of 100, with 95 % intervals over prompts.") -> str:
     """How the numbers came about, in a sentence or three; `unit` says what the cells are."""
     counts = ", ".join(f"{count} {domain}" for domain, count in table.prompts.items())
     k = next((cell.k for row in table.rows.values() for cell in row.cells.values() if cell.k), None)
