@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -342,3 +343,32 @@ def test_the_gpu_draws_what_the_cpu_draws() -> None:
     )
     same = sum(expected[name].token_ids == got[name].token_ids for name in expected)
     assert same >= 0.9 * len(expected)
+
+
+def test_forbidden_tokens_are_never_first_and_nothing_else_changes() -> None:
+    """Promise 2 with `forbidden_first`: plain masking of the first draw only, whatever the batch."""
+    model = build("Llama")
+    decoder = make_decoder(model)
+    asked = prompts(6)
+    free = list(EmbeddedEngine(decoder, max_rows=4).generate(asked, 4, SAMPLING, KEY))
+    forbidden = tuple(sorted({sample.token_ids[0] for sample in free[:12]}))
+    masked = dataclasses.replace(SAMPLING, forbidden_first=forbidden)
+    held = list(EmbeddedEngine(decoder, max_rows=4).generate(asked, 4, masked, KEY))
+    assert not {sample.token_ids[0] for sample in held} & set(forbidden)
+    assert any(set(sample.token_ids[1:]) & set(forbidden) for sample in held)
+    wide = list(EmbeddedEngine(decoder, max_rows=24).generate(asked, 4, masked, KEY))
+    assert_same_or_explained(decoder, asked, held, wide, masked)
+    without = dataclasses.replace(SAMPLING, forbidden_first=())
+    assert list(EmbeddedEngine(decoder, max_rows=4).generate(asked, 4, without, KEY)) == free
+    kept = by_name(held)
+    for sample in free:
+        if sample.token_ids[0] not in forbidden:
+            prompt = torch.tensor([asked[int(sample.prompt_id[1:])].token_ids])
+            with torch.no_grad():
+                logits = model(input_ids=prompt, use_cache=False).logits[0, -1].double()
+            logits[list(forbidden)] = -torch.inf
+            cumulative = torch.softmax(logits, -1).cumsum(0)
+            number = uniform(row_key(KEY.seed, KEY.stage, KEY.rollout, sample.prompt_id, sample.index), 0)
+            assert kept[sample.prompt_id, sample.index].token_ids[0] == int(
+                (cumulative > number).nonzero()[0]
+            )

@@ -15,7 +15,7 @@ from ahalab.counter import row_key, uniform
 from ahalab.policy.forward import Decoder
 from ahalab.records import Sample
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
-from ahalab.rollout.sampling import tempered_logprobs
+from ahalab.rollout.sampling import forbid_first, tempered_logprobs
 
 NEAR = 1e-4
 """Promise 2: a uniform at most this far from a boundary explains a difference."""
@@ -63,7 +63,9 @@ def explain_difference(
 
     prefix = (*prompt.token_ids, *first.token_ids[:at])
     hidden = decoder.packed_hidden(torch.tensor(prefix, device=decoder.device), [len(prefix)])[-1:]
-    logprobs = tempered_logprobs(decoder.logits(hidden), sampling)
+    logits = decoder.logits(hidden)
+    logits = forbid_first(logits, torch.full((1,), at == 0, device=logits.device), sampling)
+    logprobs = tempered_logprobs(logits, sampling)
     upper = logprobs[0].double().exp().cumsum(0)
     upper /= upper[-1].clone()
     lower = torch.cat((upper.new_zeros(1), upper[:-1]))

@@ -18,7 +18,7 @@ from ahalab.errors import UserError
 from ahalab.policy.forward import Decoder, KVCache, Precision
 from ahalab.records import Sample
 from ahalab.rollout.engine import DecoderHolder, PromptTokens, RolloutKey, Sampling
-from ahalab.rollout.sampling import draw
+from ahalab.rollout.sampling import draw, forbid_first
 
 _PREFETCHED_PROMPTS = 4
 """Prompts run together once rows trickle in one by one (our choice: few enough not to fill the cache)."""
@@ -147,6 +147,9 @@ class _Run:
             self._enter()
         assert self._hidden is not None
         logits = self._decoder.logits(self._hidden)
+        if self._sampling.forbidden_first:
+            first = torch.from_numpy(self._count == 0).to(logits.device)
+            logits = forbid_first(logits, first, self._sampling)
         numbers = torch.from_numpy(uniforms(self._keys, self._count)).to(logits.device)
         drawn, logprobs = draw(logits, numbers, self._sampling)
         tokens = drawn.cpu().numpy()

@@ -26,6 +26,8 @@ class Sampling:
     top_k: int = 0
     """Draw from this many most likely tokens; 0 is all. For evaluation only."""
     stop_ids: tuple[int, ...] = ()
+    forbidden_first: tuple[int, ...] = ()
+    """Tokens that are never drawn as a completion's first, as if their probability were 0. For experiments only."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

@@ -35,6 +35,15 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, 
     return tokens.squeeze(1), logprobs.gather(1, tokens).squeeze(1)
 
 
+def forbid_first(logits: Tensor, first: Tensor, sampling: Sampling) -> Tensor:
+    """`logits` [B, V] without `sampling.forbidden_first` in the rows where `first` [B] is true."""
+    if not sampling.forbidden_first:
+        return logits
+    forbidden = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
+    forbidden[list(sampling.forbidden_first)] = True
+    return logits.masked_fill(first[:, None] & forbidden, -torch.inf)
+
+
 def tempered_logprobs(logits: Tensor, sampling: Sampling) -> Tensor:
     """Log-probs [B, V] float32 of the distribution drawn from; -inf for tokens that truncation rules out."""
     if sampling.temperature not in (0.0, 1.0):
