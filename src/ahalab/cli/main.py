@@ -16,6 +16,7 @@ from ahalab.cli import (
     chat,
     evaluate,
     explain,
+    probe,
     recipes,
     report,
     review,
@@ -44,6 +45,7 @@ app.command("review")(review.review)
 app.command("table")(table.table)
 app.command("recipes")(recipes.recipes)
 app.command("report")(report.report)
+app.command("probe")(probe.probe)
 app.command("ui")(ui.ui)
 app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
