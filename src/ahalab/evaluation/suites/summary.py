@@ -9,7 +9,7 @@ from typing import Any
 
 from ahalab.evaluation.estimators import estimate_mean, pass_at_k
 from ahalab.evaluation.figures import evaluation_figures
-from ahalab.evaluation.measures import GENERAL_DOMAINS, mean, score
+from ahalab.evaluation.measures import GENERAL_DOMAINS, score
 from ahalab.evaluation.votes import cons_at_k
 
 RIGHT = 1.0
@@ -26,7 +26,6 @@ def suite_figures(
     graded. Samples that a server failed to give, or a grader to grade, are counted and are no zeros.
     """
     votes: Votes = defaultdict(list)
-    scores: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     found: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     items: set[str] = set()
@@ -42,7 +41,6 @@ def suite_figures(
             if row["answerer_error"] is not None:
                 continue
             found[row["found"]] += 1
-            scores[row["domain"]][row["prompt_id"]].append(score(row))
             if row["domain"] not in GENERAL_DOMAINS:
                 votes[row["prompt_id"]].append((row["answer"], score(row)))
             yield row
@@ -52,10 +50,6 @@ def suite_figures(
     figures: dict[str, Any] = {"settings": dict(settings), "pass@1": None}
     if first is not None:
         figures |= evaluation_figures(chain([first], watched), k, settings)
-        checkable = [by_item for domain, by_item in scores.items() if domain not in GENERAL_DOMAINS]
-        figures["pass@1"] = _pass_at_1([one for by_item in checkable for one in by_item.values()], k)
-        for domain, by_item in scores.items():
-            figures["by_domain"][domain]["pass@1"] = _pass_at_1(list(by_item.values()), k)
     figures |= {f"pass@{j}": _pass_at(votes, k, j) for j in sorted({*pass_at, k} - {1})}
     if k > 1:
         figures[f"cons@{k}"] = _consensus(votes, k)
@@ -67,11 +61,6 @@ def suite_figures(
         "no_answer": found["no answer"] + found["cut off"],
         "errors": dict(errors.most_common()),
     }
-
-
-def _pass_at_1(items: Sequence[Sequence[float | None]], k: int) -> dict[str, Any] | None:
-    means = [value for samples in items if (value := mean(samples)) is not None]
-    return estimate_mean(means, k).as_dict() if means else None
 
 
 def _full(votes: Votes, k: int) -> list[list[tuple[str | None, float | None]]]:
