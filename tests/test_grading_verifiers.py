@@ -103,7 +103,7 @@ def test_choice_names_a_gold_that_is_no_option() -> None:
 
 @pytest.mark.parametrize("verifier", sorted(VERIFIERS))
 def test_verifiers_are_registered_under_the_names_prompts_carry(verifier: str) -> None:
-    assert verifier in {"exact", "math", "choice", "reasoning_gym", "function", "helpful", "safe"}
+    assert verifier in {"exact", "math", "choice", "reasoning_gym", "function", "helpful", "safe", "ifeval"}
 
 
 @pytest.mark.parametrize(
