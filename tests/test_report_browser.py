@@ -69,7 +69,7 @@ def test_a_narrow_screen_never_scrolls_the_page_sideways(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    with watched_page(chromium, width=360, height=740) as watched:
+    with watched_page(chromium, width=360, height=740, bypass_csp=True) as watched:
         opened(watched.page, reports[kind])
         for details in watched.page.query_selector_all("details"):
             details.evaluate("one => one.open = true")
@@ -82,6 +82,7 @@ def test_a_narrow_screen_never_scrolls_the_page_sideways(
             ).map(one => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`)"""
         )
         assert beyond == []
+        assert serious_violations(watched.page) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ahalab.analysis.curves import Curve, ratio
 from ahalab.analysis.evaluations import Evaluation, Figure, figure_ratio
 from ahalab.report.headline import CURVE_OF, main_training
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.summary import Summary
 from ahalab.report.wording import counted, flatten, listing, number, times, whole
 
@@ -82,7 +82,7 @@ def _comparison_table(evaluations: Sequence[Evaluation]) -> Safe:
             element("tbody", rows),
             class_="figures",
         ),
-        class_="scroll",
+        **SCROLLING,
     )
 
 
@@ -162,7 +162,7 @@ def level_table(evaluations: Sequence[Evaluation]) -> Safe:
     return element(
         "div",
         element("table", element("thead", head), element("tbody", rows), class_="figures"),
-        class_="scroll",
+        **SCROLLING,
     )
 
 
@@ -190,7 +190,7 @@ def _training_table(summary: Summary) -> Safe:
             element("thead", element("tr", [element("th", name, scope="col") for name in head])),
             element("tbody", rows),
         ),
-        class_="scroll",
+        **SCROLLING,
     )
 
 

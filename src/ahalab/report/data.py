@@ -7,7 +7,7 @@ from typing import Any
 
 from ahalab.analysis.curves import is_number
 from ahalab.analysis.evaluations import as_figure
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.summary import StageFacts, Summary
 from ahalab.report.wording import flatten, interval, listing, number, whole
 
@@ -61,7 +61,7 @@ def reward_models_section(summary: Summary) -> Safe:
     ]
     return join(
         element("h2", "Reward models"),
-        element("div", table, class_="scroll"),
+        element("div", table, **SCROLLING),
         element("div", warnings, class_="note", role="note") if warnings else "",
     )
 
@@ -114,7 +114,7 @@ def _statistics(rows: Sequence[Any]) -> Safe | None:
     ]
     heads = ("Domain", "Samples", "Rounds (mean)", "Tokens (mean)")
     head = element("tr", [element("th", name, scope="col") for name in heads])
-    return element("div", element("table", element("thead", head), element("tbody", lines)), class_="scroll")
+    return element("div", element("table", element("thead", head), element("tbody", lines)), **SCROLLING)
 
 
 def _counts(stage: StageFacts) -> str:

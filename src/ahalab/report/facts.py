@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ahalab.report.data import other_figures
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.summary import Summary, Training
 from ahalab.report.wording import counted, flatten, listing, minutes
 
@@ -53,7 +53,7 @@ def stages_section(summary: Summary) -> Safe:
     table = element(
         "table", element("caption", caption), element("thead", head), element("tbody", rows), class_="stages"
     )
-    return join(heading, element("div", table, class_="scroll"))
+    return join(heading, element("div", table, **SCROLLING))
 
 
 def facts_section(summary: Summary) -> Safe:

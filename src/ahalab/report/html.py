@@ -12,7 +12,7 @@ from ahalab.report.data import data_section, hacking_notes, reward_models_sectio
 from ahalab.report.facts import facts_section, figures_section, settings_section, stages_section
 from ahalab.report.headline import lead, tiles
 from ahalab.report.health import unchanging
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.panel import Panel
 from ahalab.report.panels import Panels
 from ahalab.report.paper import paper_section
@@ -237,4 +237,4 @@ def _numbers(panel: Panel) -> Safe:
     ]
     head = element("tr", [element("th", name, scope="col") for name in ("step", *labels)])
     table = element("table", element("thead", head), element("tbody", rows))
-    return element("details", element("summary", "The numbers"), element("div", table, class_="scroll"))
+    return element("details", element("summary", "The numbers"), element("div", table, **SCROLLING))

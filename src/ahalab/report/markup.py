@@ -15,6 +15,9 @@ class Safe(str):
     __slots__ = ()
 
 
+SCROLLING = {"class_": "scroll", "tabindex": "0", "role": "group", "aria_label": "Table"}
+"""Attributes of what a table scrolls in on a narrow screen: the keyboard must reach it to move it."""
+
 VOID = frozenset({"meta", "link", "br"})
 
 

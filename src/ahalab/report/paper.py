@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.panel import Panel
 
 
@@ -119,7 +119,7 @@ def paper_section(lines: Sequence[Correspondence]) -> Safe:
     return join(
         element("h2", "The paper's figures"),
         element("p", intro, class_="intro"),
-        element("div", table, class_="scroll"),
+        element("div", table, **SCROLLING),
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ahalab.analysis.samples import SampleScan, ShownSample
-from ahalab.report.markup import Safe, element, highlight, join
+from ahalab.report.markup import SCROLLING, Safe, element, highlight, join
 from ahalab.report.summary import Summary
 from ahalab.report.wording import listing, number, whole
 
@@ -194,7 +194,7 @@ def _faults(scan: SampleScan, stage: str) -> Safe:
             ),
             element("tbody", rows),
         ),
-        class_="scroll",
+        **SCROLLING,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ahalab.analysis.stage_table import COLUMNS, StageTable, describe, items_text, lines_of
-from ahalab.report.markup import Safe, element, join
+from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.summary import Summary
 
 VERDICT_CLASSES = {"holds": "right", "does not": "wrong", "undecided": "open", "not measured": "unmeasured"}
@@ -49,7 +49,7 @@ def _table(table: StageTable) -> Safe:
     )
     caption = element("caption", describe(table))
     body = element("table", caption, element("thead", head), element("tbody", rows), class_="stage-table")
-    return element("div", body, class_="scroll")
+    return element("div", body, **SCROLLING)
 
 
 def _cell(table: StageTable, row: str, column: str) -> Safe:
@@ -79,7 +79,7 @@ def _orderings(table: StageTable) -> Safe:
         body,
         class_="orderings",
     )
-    return join(heading, intro, element("div", made, class_="scroll"))
+    return join(heading, intro, element("div", made, **SCROLLING))
 
 
 def _ordering(one: Mapping[str, Any]) -> Safe:
