@@ -21,9 +21,8 @@ from ahalab.errors import AhaError
 from ahalab.pipeline.graph import children, other_inputs
 from ahalab.pipeline.heartbeat import PROGRESS_NAME
 from ahalab.runs.atomic import read_json
-from ahalab.runs.clock import BEGINNINGS, ENDINGS, LEFT, StageClock
 from ahalab.runs.folder import PARTIAL, RECIPE_NAME, RUN_NAME, RunFolder
-from ahalab.runs.jsonl import read_jsonl
+from ahalab.runs.history import History
 from ahalab.runs.lock import is_held
 from ahalab.runs.manifest import MANIFEST_NAME, Manifest
 from ahalab.runs.readers import METRICS_NAME, SAMPLES_NAME
@@ -54,7 +53,6 @@ SHOWN = (
 )
 """Figures that may stand for a stage's result, the first four that it has (our choice)."""
 SHOWN_FIGURES = 4
-WARNINGS = ("warning", "reward_hacking")
 NOT_REFERENCES = frozenset(
     {
         "world",
@@ -143,7 +141,11 @@ def read_run(path: Path) -> RunView:
     view.seed = recipe["seed"] if isinstance(recipe.get("seed"), int) else None
     planned = dict(planned_stages(recipe))
     names = list(dict.fromkeys([*planned, *_names_on_disk(run)]))
-    history = _History(run, view)
+    history = History()
+    try:
+        history.read(run)
+    except READ_ERRORS as error:
+        view.notices.append(f"Events were read only in part: {error}")
     refs = {name: stage_references(*planned[name], names) if name in planned else {} for name in names}
     fresh: set[str] = set()
     for name in names:
@@ -256,7 +258,7 @@ def stage_folder(run: RunFolder, name: str) -> Path | None:
 
 
 def _look_at(
-    run: RunFolder, name: str, kind: str, config: Mapping[str, Any], history: _History, at_work: bool
+    run: RunFolder, name: str, kind: str, config: Mapping[str, Any], history: History, at_work: bool
 ) -> StageView:
     folder = stage_folder(run, name)
     stage = StageView(name, kind, "waiting", folder)
@@ -286,7 +288,7 @@ def _look_at(
         row = read_json(progress)
         stage.done, stage.total, stage.unit = int(row["done"]), int(row["total"]), str(row["unit"])
         stage.figures = _figures(row["figures"])
-        history.clock.alive(name, datetime.now(UTC) if running else seen)
+        history.alive(name, datetime.now(UTC) if running else seen)
     except READ_ERRORS:
         pass  # not written yet, or the stage finished this very moment: the next look shows it
     return stage
@@ -307,45 +309,6 @@ def _warnings(figures: Mapping[str, Any]) -> list[str]:
     found = [f"reward hacking, seen at step {hacking['step']}"] if hacked and hacking else []
     warnings = figures.get("warnings")
     return [*found, *map(str, warnings if isinstance(warnings, list) else [])]
-
-
-class _History:
-    """What the events say of each stage."""
-
-    def __init__(self, run: RunFolder, view: RunView) -> None:
-        self.current: str | None = None
-        self.reused: dict[str, str] = {}
-        self.ended: dict[str, str] = {}
-        self.warnings: dict[str, list[str]] = {}
-        self.clock = StageClock()
-        try:
-            for event in read_jsonl(run.events_path) if run.events_path.exists() else ():
-                if isinstance(event.get("stage"), str):
-                    self._saw(event["stage"], str(event.get("kind")), event)
-        except READ_ERRORS as error:
-            view.notices.append(f"Events were read only in part: {error}")
-
-    def seconds(self, stage: str) -> float:
-        """Wall time over all attempts."""
-        return self.clock.totals().get(stage, 0.0)
-
-    def _saw(self, stage: str, kind: str, event: Mapping[str, Any]) -> None:
-        self.clock.saw(event)
-        if kind in (*BEGINNINGS, *LEFT):
-            self.reused.pop(stage, None)
-            self.ended.pop(stage, None)
-        if kind in ("stage_started", *LEFT):
-            self.warnings.pop(stage, None)
-        if kind in WARNINGS:
-            self.warnings.setdefault(stage, []).append(str(event.get("reason") or event.get("text")))
-        if kind in BEGINNINGS:
-            self.current = stage
-        elif kind in ENDINGS and self.current == stage:
-            self.current = None
-        if kind == "stage_reused":
-            self.reused[stage] = str(event.get("source"))
-        elif kind == "stage_ended_early":
-            self.ended[stage] = str(event.get("reason"))
 
 
 def _tree(nodes: Mapping[str, _Node], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,9 +14,8 @@ from ahalab.pipeline.identity import artifact_hash, compare, identify, recorded
 from ahalab.pipeline.recipe import Recipe, Stage, parse_recipe
 from ahalab.pipeline.remake import REMAKE_NAME
 from ahalab.runs.atomic import read_json
-from ahalab.runs.clock import BEGINNINGS, ENDINGS, LEFT, StageClock
 from ahalab.runs.folder import RunFolder
-from ahalab.runs.jsonl import read_jsonl
+from ahalab.runs.history import History
 from ahalab.runs.lock import is_held
 
 State = Literal["done", "reused", "running", "interrupted", "waiting", "outdated"]
@@ -24,9 +23,6 @@ State = Literal["done", "reused", "running", "interrupted", "waiting", "outdated
 same."""
 
 MACHINE_FILE = "machine.json"
-
-WARNINGS = ("warning", "reward_hacking")
-"""Events of a stage at work that a person should hear of."""
 
 
 @dataclass(slots=True)
@@ -92,7 +88,8 @@ def read_status(path: Path, price: float | None = None) -> tuple[RunStatus, Reci
     at_work = is_held(run.path)
     machine = read_json(run.path / MACHINE_FILE) if (run.path / MACHINE_FILE).is_file() else {}
     on_gpu = machine.get("device", "cpu") != "cpu"
-    history = _History(run)
+    history = History()
+    history.read(run)
     remake = run.path / REMAKE_NAME
     to_move = read_json(remake)["to_move"] if remake.is_file() else []
     hashes: dict[str, str] = {}
@@ -153,51 +150,8 @@ def as_json(status: RunStatus) -> dict[str, Any]:
     }
 
 
-class _History:
-    """What the events say of each stage."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.current: str | None = None
-        """The stage begun last, unless it ended."""
-        self.reused: dict[str, str] = {}
-        self.ended: dict[str, str] = {}
-        """Stage → why it ended early, if it has not gone on since."""
-        self.warnings: dict[str, list[str]] = {}
-        self._clock = StageClock()
-        for event in read_jsonl(run.events_path) if run.events_path.exists() else ():
-            stage, kind = event.get("stage"), str(event.get("kind"))
-            if isinstance(stage, str):
-                self._saw(stage, kind, event)
-
-    def alive(self, stage: str, time: datetime) -> None:
-        """The attempt at hand was at work then."""
-        self._clock.alive(stage, time)
-
-    def seconds(self, stage: str) -> float:
-        """Over all attempts."""
-        return self._clock.totals().get(stage, 0.0)
-
-    def _saw(self, stage: str, kind: str, event: Mapping[str, Any]) -> None:
-        self._clock.saw(event)
-        if kind in (*BEGINNINGS, *LEFT):
-            self.reused.pop(stage, None)
-            self.ended.pop(stage, None)
-        if kind in ("stage_started", *LEFT):
-            self.warnings.pop(stage, None)
-        if kind in WARNINGS:
-            self.warnings.setdefault(stage, []).append(str(event.get("reason") or event.get("text")))
-        if kind in BEGINNINGS:
-            self.current = stage
-        elif kind in ENDINGS and self.current == stage:
-            self.current = None
-        if kind == "stage_reused":
-            self.reused[stage] = str(event.get("source"))
-        elif kind == "stage_ended_early":
-            self.ended[stage] = str(event.get("reason"))
-
-
 def _look_at(
-    stage: Stage, recipe: Recipe, run: RunFolder, hashes: dict[str, str], history: _History, at_work: bool
+    stage: Stage, recipe: Recipe, run: RunFolder, hashes: dict[str, str], history: History, at_work: bool
 ) -> StageStatus:
     """One stage; adds the hash of what it leaves to `hashes` where it is current."""
     status = StageStatus(stage.name, stage.kind.name, "waiting", list(dict.fromkeys(stage.inputs.values())))
