@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,7 @@ from ahalab.endpoints.cache import Reply
 from ahalab.endpoints.client import ChatClient, ChatRequest, Failed
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import EnvironmentFailure, Interrupted, RunStopped, UserError
-from endpoint_server import EndpointServer, Step, error, say
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(pace, "FIRST_WAIT", 0.002)
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    yield
-    cache_module._OPEN.clear()
+from endpoint_server import EndpointServer, Step, endpoint_alone, error, say  # noqa: F401
 
 
 def ask(*texts: str, call: int = 0) -> list[ChatRequest]:

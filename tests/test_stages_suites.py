@@ -7,30 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ahalab.endpoints import cache as cache_module
-from ahalab.endpoints import pace
 from ahalab.evaluation.suites import SUITES
 from conftest import Aha, Outcome
-from endpoint_server import EndpointServer, Step, error, obliging, say
+from endpoint_server import EndpointServer, Step, endpoint_alone, error, obliging, say  # noqa: F401
 
 SHORT = ("--max-new-tokens", 48, "--threads", 1, "--max-rows", 16)
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(pace, "FIRST_WAIT", 0.002)
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    yield
-    cache_module._OPEN.clear()
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ahalab.endpoints import cache as cache_module
-from ahalab.endpoints import pace
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import UserError
 from ahalab.records import Prompt
 from ahalab.teachers import PARTS, Failure, Judge, Refined, RefineItem, Teacher, make_judge, make_teacher
 from ahalab.teachers.asking import MOST_ASKS
 from ahalab.teachers.easy import is_simple
-from endpoint_server import EndpointServer, block, error, mark_of, obliging, say
+from endpoint_server import EndpointServer, block, endpoint_alone, error, mark_of, obliging, say  # noqa: F401
 
 QUESTION = "A train leaves with 12 people; 5 get off, 9 get on and 2 get off. How many are in it?"
 PROMPT = Prompt("s/1", QUESTION, "14", "math", "s", "exact")
 GENERAL = Prompt("s/2", "Please thank Anna for the cake.", None, "general", "s", "none")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(pace, "FIRST_WAIT", 0.002)
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    yield
-    cache_module._OPEN.clear()
 
 
 def teacher_at(server: EndpointServer, folder: Path, **changes: object) -> Teacher:
