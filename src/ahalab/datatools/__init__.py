@@ -1,0 +1,1 @@
+"""Tools for files of prompts: inspect, convert, deduplicate, decontaminate, count, rate, make tests."""
