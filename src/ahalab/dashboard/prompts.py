@@ -9,7 +9,8 @@ from typing import Any
 
 from ahalab.dashboard.files import prompt_of
 from ahalab.dashboard.index import FILE_BITS, ROW_BITS, first_key, prompt_hash
-from ahalab.dashboard.query import VERDICTS, read_row
+from ahalab.dashboard.filters import VERDICTS
+from ahalab.dashboard.query import read_row
 from ahalab.dashboard.samples import full
 
 SUGGESTED = 12

@@ -1,4 +1,4 @@
-"""Filters over the samples of a run, and searches that give what they found when their time is up.
+"""Searches over the samples of a run, that give what they found when their time is up.
 
 A search walks files in the order in which people read them, skips files whose ranges rule them out, and stops after a
 page of hits or a bounded time. It says where it stopped, so that the page goes on from there: no question blocks,
@@ -11,13 +11,14 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ahalab.dashboard.files import MAX_LINE, parse_row, prompt_of, reflective_of
-from ahalab.dashboard.index import FILE_BITS, MAX_BITS, ROW_BITS, first_key, prompt_hash
+from ahalab.dashboard.filters import SampleFilter, bit_of, file_conditions, row_conditions
+from ahalab.dashboard.index import FILE_BITS, MAX_BITS, ROW_BITS, first_key
 from ahalab.errors import UserError
 
 BUDGET_SECONDS = 0.08
@@ -26,32 +27,6 @@ WINDOW = 1 << 15
 """Rows looked at between two looks at the clock."""
 TEXT_ROWS = 200
 """The same where the texts themselves are read."""
-
-Verdict = Literal["right", "wrong", "ungraded"]
-VERDICTS: dict[str, int] = {"wrong": 0, "right": 1, "ungraded": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class SampleFilter:
-    """What samples are asked for; None and empty do not filter."""
-
-    stages: tuple[str, ...] = ()
-    """In the order in which they are shown."""
-    step_from: int | None = None
-    step_to: int | None = None
-    domain: str | None = None
-    verdict: str | None = None
-    word: str | None = None
-    total_from: float | None = None
-    total_to: float | None = None
-    prompt: str | None = None
-    text: str | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing but stages is asked for: then the files' own counts say how many there are."""
-        return self == SampleFilter(self.stages)
-
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -75,50 +50,6 @@ class Found:
     trouble: str | None = None
 
 
-def parse_filter(query: Mapping[str, str], stages: Sequence[str]) -> SampleFilter:
-    """The filter in an address. UserError for what is none, naming the key."""
-    known = set(stages)
-    asked = [name for name in query.get("stage", "").split(",") if name]
-    for name in asked:
-        if name not in known:
-            raise UserError(
-                f"stage: {name!r} has no samples here; there is: {', '.join(stages) or 'none yet'}."
-            )
-    verdict = query.get("verdict") or None
-    if verdict is not None and verdict not in VERDICTS:
-        raise UserError(f"verdict: {verdict!r} is not one of {', '.join(VERDICTS)}.")
-    return SampleFilter(
-        stages=tuple(name for name in stages if name in asked or not asked),
-        step_from=_whole(query, "from"),
-        step_to=_whole(query, "to"),
-        domain=query.get("domain") or None,
-        verdict=verdict,
-        word=query.get("word") or None,
-        total_from=_number(query, "min"),
-        total_to=_number(query, "max"),
-        prompt=query.get("prompt") or None,
-        text=query.get("q") or None,
-    )
-
-
-def _whole(query: Mapping[str, str], key: str) -> int | None:
-    text = query.get(key, "").strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
-        raise UserError(f"{key}: {text!r} is not a whole number.")
-    return int(text)
-
-
-def _number(query: Mapping[str, str], key: str) -> float | None:
-    text = query.get(key, "").strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[+-]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})", text, re.ASCII):
-        raise UserError(f"{key}: {text!r} is not a number.")
-    return float(text)
-
-
 class Search:
     """One question to one run's index."""
 
@@ -132,8 +63,8 @@ class Search:
         self._connection, self._folders, self._wanted = connection, folders, wanted
         self._down = newest_first
         self._stages: list[tuple[int, str]] = []
-        self._where, self._values = _row_conditions(connection, wanted)
-        self._files_where, self._files_values = _file_conditions(connection, wanted)
+        self._where, self._values = row_conditions(connection, wanted)
+        self._files_where, self._files_values = file_conditions(connection, wanted)
         self._text = _TextMatch(connection, wanted)
         numbers = {
             str(name): int(number) for number, name in connection.execute("SELECT number, name FROM stages")
@@ -290,10 +221,10 @@ class _TextMatch:
     def __init__(self, connection: sqlite3.Connection, wanted: SampleFilter) -> None:
         self._needle = (wanted.text or "").casefold()
         self._word = (
-            wanted.word if wanted.word and _bit(connection, "word", wanted.word) == MAX_BITS else None
+            wanted.word if wanted.word and bit_of(connection, "word", wanted.word) == MAX_BITS else None
         )
         self._domain = (
-            wanted.domain if wanted.domain and _bit(connection, "domain", wanted.domain) == MAX_BITS else None
+            wanted.domain if wanted.domain and bit_of(connection, "domain", wanted.domain) == MAX_BITS else None
         )
         self._prompt = wanted.prompt
         # The bytes of a line are looked at first: parsing each would take ten times as long.
@@ -351,64 +282,3 @@ def _place(after: str | None) -> int | None:
     if not re.fullmatch(r"[0-9]{1,19}", after, re.ASCII) or int(after) >= 1 << 63:
         raise UserError(f"after: {after!r} is not a place in the samples.")
     return int(after)
-
-
-def _bit(connection: sqlite3.Connection, kind: str, name: str) -> int | None:
-    found = connection.execute("SELECT bit FROM names WHERE kind = ? AND name = ?", (kind, name)).fetchone()
-    if found is not None:
-        return int(found[0])
-    full = connection.execute("SELECT COUNT(*) FROM names WHERE kind = ?", (kind,)).fetchone()[0]
-    return MAX_BITS if full > MAX_BITS else None
-
-
-def _row_conditions(connection: sqlite3.Connection, wanted: SampleFilter) -> tuple[str, list[Any]]:
-    """Conditions on table `samples`, each with a leading AND; a name never seen rules all out."""
-    parts: list[str] = []
-    values: list[Any] = []
-    for condition, value in (
-        ("step >= ?", wanted.step_from),
-        ("step <= ?", wanted.step_to),
-        ("verdict = ?", VERDICTS[wanted.verdict] if wanted.verdict else None),
-        ("total >= ?", wanted.total_from),
-        ("total <= ?", wanted.total_to),
-        ("prompt = ?", prompt_hash(wanted.prompt) if wanted.prompt else None),
-    ):
-        if value is not None:
-            parts.append(condition)
-            values.append(value)
-    if wanted.domain is not None:
-        bit = _bit(connection, "domain", wanted.domain)
-        parts.append("domain = ?")
-        values.append(-1 if bit is None else bit)
-    if wanted.word is not None:
-        bit = _bit(connection, "word", wanted.word)
-        parts.append("words & ? != 0")
-        values.append(0 if bit is None else 1 << bit)
-    return "".join(f" AND {part}" for part in parts), values
-
-
-def _file_conditions(connection: sqlite3.Connection, wanted: SampleFilter) -> tuple[str, list[Any]]:
-    """Conditions on table `files` that every file with a hit meets."""
-    parts = ["rows > 0"]
-    values: list[Any] = []
-    for condition, value in (
-        ("step_max >= ?", wanted.step_from),
-        ("step_min <= ?", wanted.step_to),
-        ("total_max >= ?", wanted.total_from),
-        ("total_min <= ?", wanted.total_to),
-        (
-            "file IN (SELECT file FROM prompts WHERE prompt = ?)",
-            prompt_hash(wanted.prompt) if wanted.prompt else None,
-        ),
-    ):
-        if value is not None:
-            parts.append(condition)
-            values.append(value)
-    if wanted.verdict is not None:
-        parts.append(f"{wanted.verdict} > 0")  # one of VERDICTS: a column's name
-    for kind, column, name in (("domain", "domains", wanted.domain), ("word", "words", wanted.word)):
-        if name is not None:
-            bit = _bit(connection, kind, name)
-            parts.append(f"{column} & ? != 0")
-            values.append(0 if bit is None else 1 << bit)
-    return "".join(f" AND {part}" for part in parts), values
