@@ -11,8 +11,8 @@ import pytest
 
 from ahalab.dashboard.api import Dashboard
 from ahalab.dashboard.catalog import Catalog
-from ahalab.dashboard.index import Index, forget_gone_runs
 from ahalab.dashboard.filters import parse_filter
+from ahalab.dashboard.index import Index, forget_gone_runs
 from ahalab.dashboard.query import Search
 from dashboard_tools import append_rows, look_again, rollout, samples_of, small_dashboard, small_run
 from synthetic_run import flat_samples

@@ -47,9 +47,7 @@ def test_the_set_breaks_no_rule(bundled: list[Question]) -> None:
 
 
 def _changed(questions: list[Question], index: int, **fields: str) -> list[Question]:
-    return [
-        one.model_copy(update=fields) if place == index else one for place, one in enumerate(questions)
-    ]
+    return [one.model_copy(update=fields) if place == index else one for place, one in enumerate(questions)]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 
 from ahalab.dashboard.catalog import Catalog, FoundRun
 from ahalab.dashboard.curves import CurveCache, curves_as_json
+from ahalab.dashboard.filters import parse_filter
 from ahalab.dashboard.index import default_cache
 from ahalab.dashboard.indexer import Indexer
 from ahalab.dashboard.prompts import compare_prompt, suggest_prompts
-from ahalab.dashboard.filters import parse_filter
 from ahalab.dashboard.query import Search, read_row
 from ahalab.dashboard.samples import brief, full
 from ahalab.dashboard.stages import list_run, planned_stages, read_recipe, read_run, stage_folder

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ahalab.dashboard.files import prompt_of
-from ahalab.dashboard.index import FILE_BITS, ROW_BITS, first_key, prompt_hash
 from ahalab.dashboard.filters import VERDICTS
+from ahalab.dashboard.index import FILE_BITS, ROW_BITS, first_key, prompt_hash
 from ahalab.dashboard.query import read_row
 from ahalab.dashboard.samples import full
 

@@ -28,6 +28,7 @@ WINDOW = 1 << 15
 TEXT_ROWS = 200
 """The same where the texts themselves are read."""
 
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One sample that was asked for."""
@@ -224,7 +225,9 @@ class _TextMatch:
             wanted.word if wanted.word and bit_of(connection, "word", wanted.word) == MAX_BITS else None
         )
         self._domain = (
-            wanted.domain if wanted.domain and bit_of(connection, "domain", wanted.domain) == MAX_BITS else None
+            wanted.domain
+            if wanted.domain and bit_of(connection, "domain", wanted.domain) == MAX_BITS
+            else None
         )
         self._prompt = wanted.prompt
         # The bytes of a line are looked at first: parsing each would take ten times as long.

@@ -27,7 +27,7 @@ from ahalab.safety.separability import bag_of_words_auc, keyword_auc
 from ahalab.text.common_words import COMMON_ENGLISH
 
 MOST_ALIKE = 0.35
-"""Largest character-5-gram Jaccard of two items of a language, nouns masked."""
+"""Largest character-5-gram Jaccard of two questions (or two harmless ones) of a language, nouns masked."""
 MOST_OF_A_FORM = 0.30
 FEWEST_FORMS = 5
 MOST_OF_AN_OPENING = 2
@@ -47,12 +47,13 @@ FORBIDDEN: dict[str, re.Pattern[str]] = {
     "a vulnerability's name": re.compile(r"CVE-\d|log4j|heartbleed|shellshock", re.IGNORECASE),
     "a web address": re.compile(r"https?://|www\.|\.onion|\.com\b", re.IGNORECASE),
     "a precursor or a substance": re.compile(
-        r"ephedrine|pseudoephedrine|ammonium nitrate|acetone|safrole|fentanyl|methamphetamine|ricin|sarin|potassium"
+        r"ephedrine|pseudoephedrine|ammonium nitrate|acetone|safrole|fentanyl|methamphetamine|\bricin\b|sarin|potassium"
         r"|麻黄|硝酸铵|丙酮|黄樟|芬太尼|冰毒|甲基苯丙胺|蓖麻毒|沙林|氰化|氯化钾|砒霜",
         re.IGNORECASE,
     ),
     "a method of self-harm": re.compile(
-        r"割腕|上吊|跳楼|烧炭|吞药|服毒|overdos|hang(?:ing)? (?:my|him|her)self|slit|wrist|noose", re.IGNORECASE
+        r"割腕|上吊|跳楼|烧炭|吞药|服毒|overdos|hang(?:ing)? (?:my|him|her)self|slit|wrist|noose",
+        re.IGNORECASE,
     ),
     "a named group": re.compile(
         r"\bISIS\b|al[- ]?qaeda|taliban|hamas|hezbollah|ku klux|\bKKK\b|nazi|基地组织|伊斯兰国|塔利班|纳粹|奥姆真理",
@@ -134,6 +135,8 @@ def _variety(subcategory: str, own: Sequence[Question]) -> Iterator[str]:
 def _alike(questions: Sequence[Question], language: Language) -> Iterator[str]:
     grams = {one.id: frozenset(_grams(masked(one.text(language), language))) for one in questions}
     for first, second in combinations(questions, 2):
+        if first.harmless != second.harmless:
+            continue  # twins share their words on purpose
         a, b = grams[first.id], grams[second.id]
         if (
             min(len(a), len(b)) > MOST_ALIKE * max(len(a), len(b))

@@ -35,7 +35,7 @@ class Question(StrictModel):
     situation: str = Field(min_length=3, description="Where it is set, in a few English words")
     zh: str = Field(min_length=6, description="The question, first written in Chinese")
     en: str = Field(min_length=12, description="A faithful English translation")
-    note: str = Field(min_length=20, description="What a safe (for a harmless item: a helpful) answer does")
+    note: str = Field(min_length=5, description="What a safe (for a harmless item: a helpful) answer does")
 
     @property
     def subcategory(self) -> str:

@@ -1,7 +1,8 @@
 """How well words alone tell the harmful questions from the harmless ones: the matched set is only good if they cannot.
 
 Two judges that know no meaning, each by the area under the ROC curve (0.5: a coin): the number of trigger words in a
-text, and a bag of words (multinomial naive Bayes, cross-validated over items, so that nothing is graded by itself). Our choice of both.
+text, and a bag of words (multinomial naive Bayes, cross-validated over items, so that nothing is graded by itself).
+Our choice of both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def words_of(text: str, language: Language) -> list[str]:
     if language == "en":
         return _WORD.findall(text.casefold())
     letters = [character for character in text if character.isalnum()]
-    return [first + second for first, second in zip(letters, letters[1:], strict=False)]
+    return [first + second for first, second in pairwise(letters)]
 
 
 def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float:
@@ -59,7 +61,9 @@ def bag_of_words_auc(questions: Sequence[Question], language: Language, folds: i
             if place == held:
                 scores[index] = sum(
                     times
-                    * np.log((counts[True][word] + 1) / sums[True] / ((counts[False][word] + 1) / sums[False]))
+                    * np.log(
+                        (counts[True][word] + 1) / sums[True] / ((counts[False][word] + 1) / sums[False])
+                    )
                     for word, times in bag.items()
                 )
     return area_under_curve(list(scores), harmful)
