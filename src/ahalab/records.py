@@ -82,6 +82,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Reward:
     """Reward parts of one sample, kept apart; `total` is made in one place (`ahalab.rewards.compose`)."""
+    note: str | None = None
+    """What the verifier calls the outcome, where it has names for it ("accepted", "time limit"); counted in logs."""
 
     parts: Mapping[str, float | None]
     """None = does not apply to this sample."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ahalab.cli.console import errors, output
+from ahalab.cli.isolation import WARNING, UnsafeOption
 from ahalab.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from ahalab.evaluation.suites import Chosen
+    from ahalab.sandbox.settings import SandboxSettings
 
 
 def evaluate(
@@ -92,14 +94,22 @@ def evaluate(
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="DIR DIR", help="A paired test of two folders.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where programs of answers run: local, or the URL of a sandbox service.")
+    ] = "local",
+    unsafe: UnsafeOption = False,
 ) -> None:
     """Evaluate MODEL on suites: pass@1 over k samples, pass@k, cons@k, each with its 95 % interval. Resumable."""
     from ahalab.cli.evaluation_tables import print_answers, print_comparison, print_evaluation
+    from ahalab.sandbox.settings import SandboxSettings
     from ahalab.stages.suites.config import EvalConfig
     from ahalab.validation import validate
 
+    sandbox = SandboxSettings(executor, unsafe)
+    if unsafe:
+        errors.print(WARNING, style="yellow", highlight=False)
     if regrade is not None:
-        _regrade(regrade)
+        _regrade(regrade, sandbox)
         return
     if compare is not None:
         from ahalab.stages.suites.comparison import compare_folders
@@ -148,6 +158,7 @@ def evaluate(
         skip_bad_rows=skip_bad_rows,
         progress=make_progress(errors),
         interrupt=interrupt,
+        sandbox=sandbox,
     )
     with interrupt:
         try:
@@ -207,12 +218,12 @@ def _endpoint(url: str | None, model: str | None, key: str | None, parallel: int
     )
 
 
-def _regrade(folder: Path) -> None:
+def _regrade(folder: Path, sandbox: SandboxSettings) -> None:
     from ahalab.cli.evaluation_tables import print_evaluation
     from ahalab.cli.progress import make_progress
     from ahalab.stages.suites.run import regrade
 
-    done = regrade(folder, make_progress(errors))
+    done = regrade(folder, make_progress(errors), sandbox=sandbox)
     print_evaluation(output, done.summary)
     output.print(
         f"graded again: {done.samples:,} answers, {done.changed:,} verdicts changed", highlight=False

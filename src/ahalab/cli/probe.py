@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ahalab.cli.console import errors, output
+from ahalab.cli.isolation import WARNING, UnsafeOption
 from ahalab.errors import Interrupted, UserError
 from ahalab.text.hostile import make_visible
 
@@ -41,10 +42,15 @@ def probe(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; torch's own number when left out.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where programs of answers run: local, or the URL of a sandbox service.")
+    ] = "local",
+    unsafe: UnsafeOption = False,
 ) -> None:
     """Cut thinkings before their first reflective word; go on with and without it; report the change in accuracy."""
     from ahalab.cli.progress import make_progress
     from ahalab.evaluation.probe import markdown
+    from ahalab.sandbox.settings import SandboxSettings
     from ahalab.stages.context import Interrupt
     from ahalab.stages.probe import Probe, ProbeConfig
     from ahalab.stages.probe_source import find_source
@@ -60,7 +66,11 @@ def probe(
     name = default_folder(model).name
     folder = to or Path("probes") / (f"{name}-{stage}" if stage else name)
     interrupt = Interrupt()
-    work = Probe(config, source, folder, words, settle_threads(threads), make_progress(errors), interrupt)
+    if unsafe:
+        errors.print(WARNING, style="yellow", highlight=False)
+    threads = settle_threads(threads)
+    sandbox = SandboxSettings(executor, unsafe)
+    work = Probe(config, source, folder, words, threads, make_progress(errors), interrupt, sandbox)
     with interrupt:
         try:
             report = work.run()

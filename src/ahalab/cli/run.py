@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from ahalab.cli.console import errors, output
+from ahalab.cli.isolation import WARNING, UnsafeOption
 from ahalab.errors import Interrupted, RunStopped, UserError
 
 if TYPE_CHECKING:  # torch and transformers take seconds to import: only the verbs that need them pay
@@ -58,6 +59,7 @@ def run(
     reuse: ReuseOption = True,
     skip_bad_rows: SkipOption = False,
     only_check: DryOption = False,
+    unsafe: UnsafeOption = False,
 ) -> None:
     """Run a recipe. The same command goes on with an interrupted one, and makes again what was changed in it."""
     from ahalab.pipeline.recipe import load_recipe
@@ -72,6 +74,7 @@ def run(
         reuse=reuse,
         skip_bad_rows=skip_bad_rows,
         only_check=only_check,
+        unsafe=unsafe,
     )
 
 
@@ -98,6 +101,7 @@ def perform(
     start: str | None = None,
     until: str | None = None,
     reuse: bool = True,
+    unsafe: bool = False,
 ) -> None:
     """Run `recipe` in `path`, print its figures, write its report. The options are those of `run`."""
     from ahalab.cli.progress import make_progress
@@ -106,6 +110,8 @@ def perform(
     from ahalab.pipeline.execution import Execution
     from ahalab.report.html import write_report
 
+    if unsafe:
+        errors.print(WARNING, style="yellow", highlight=False)
     execution = Execution(
         path,
         progress=make_progress(errors),
@@ -113,6 +119,7 @@ def perform(
         start=start,
         until=until,
         reuse=reuse,
+        unsafe_no_isolation=unsafe,
         on_preflight=lambda stage, report: print_preflight(errors, stage, report),
         on_memory=lambda estimate: print_memory(errors, estimate),
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ahalab.cli.isolation import UnsafeOption
 from ahalab.cli.run import DryOption, ReuseOption, RunsOption, SkipOption, parse_sets, perform
 from ahalab.errors import UserError
 
@@ -41,6 +42,7 @@ def zero(
     reuse: ReuseOption = True,
     skip_bad_rows: SkipOption = False,
     only_check: DryOption = False,
+    unsafe: UnsafeOption = False,
 ) -> None:
     """Train BASE by pure reinforcement learning with accuracy and format rewards."""
     from ahalab.pipeline.recipe import parse_recipe
@@ -63,7 +65,9 @@ def zero(
         "zero",
         overrides=settings,
     )
-    perform(recipe, runs / name, reuse=reuse, skip_bad_rows=skip_bad_rows, only_check=only_check)
+    perform(
+        recipe, runs / name, reuse=reuse, skip_bad_rows=skip_bad_rows, only_check=only_check, unsafe=unsafe
+    )
 
 
 def prompt_entry(text: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ahalab.evaluation.measures import (
     safe,
     score,
     unsafe,
+    verdict_counts,
 )
 
 Items = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -80,6 +81,7 @@ def evaluation_figures(
     items: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         kept = {key: row[key] for key in _KEPT}
+        kept["note"] = row.get("note")
         kept.update({name: measure(row) for name, measure in _READ_FROM_TEXT.items()})
         items[row["prompt_id"]].append(kept)
     checkable = {name: found for name, found in items.items() if found[0]["domain"] not in GENERAL_DOMAINS}
@@ -95,6 +97,7 @@ def evaluation_figures(
         ).as_dict(),
         "truncated": mean(row["finish"] == "length" for row in everything),
         "grader_errors": sum(row["error"] is not None for row in everything),
+        **verdict_counts(row["note"] for row in everything),
         "prompts_not_graded": sum(mean(map(score, samples)) is None for samples in items.values()),
         "by_level": _by_level(checkable, k),
         "by_domain": _by_domain(items, k),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,12 @@ def score(row: Mapping[str, Any]) -> float | None:
     """The verifier's score, 0 to 1; None where nothing was graded or the grader failed."""
     value = row["correct"]
     return None if value is None else float(value)
+
+
+def verdict_counts(notes: Iterable[str | None]) -> dict[str, dict[str, int]]:
+    """How often each outcome that a verifier has a name for came about, under "verdicts"; empty where none did."""
+    counts = Counter(note for note in notes if note is not None)
+    return {"verdicts": dict(sorted(counts.items()))} if counts else {}
 
 
 def language_consistency(row: Mapping[str, Any]) -> float | None:

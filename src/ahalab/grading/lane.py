@@ -8,15 +8,18 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ahalab.errors import EnvironmentFailure
 from ahalab.grading.process import WorkerDied, WorkerProcess, died_of
 from ahalab.grading.worker import CPU_TIMEOUT
 from ahalab.records import Verdict
+from ahalab.sandbox.settings import SandboxSettings
 
 _KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
+_WALL_TIMEOUT = "wall time-out"
+"""How an error begins that the clock decided: here, or within a verifier that waits for other processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Limits:
     cpu_seconds: float
     wall_seconds: float
     memory_megabytes: int
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    """Where a task that runs programs runs them."""
 
 
 @dataclass
@@ -58,7 +63,9 @@ class Lane:
         """
         if self._process is None:
             limits = self._limits
-            process = WorkerProcess(limits.cpu_seconds, limits.wall_seconds, limits.memory_megabytes)
+            process = WorkerProcess(
+                limits.cpu_seconds, limits.wall_seconds, limits.memory_megabytes, limits.sandbox
+            )
             try:
                 process.write([{"control": "prepare", "verifier": name} for name in self._prepare])
                 for _ in self._prepare:
@@ -111,14 +118,16 @@ class Lane:
             try:
                 reply = process.read(limits.wall_seconds)
             except TimeoutError:
-                error = f"wall time-out: no answer within {limits.wall_seconds:g} s"
+                error = f"{_WALL_TIMEOUT}: no answer within {limits.wall_seconds:g} s"
                 left.popleft().future.set_result(Verdict(None, error, wall_timeout=True))
                 return False
             except WorkerDied as died:
                 self._blame(left, died.returncode)
                 return False
             task = left.popleft()
-            task.future.set_result(Verdict(reply.get("score"), reply.get("error")))
+            failed: str | None = reply.get("error")
+            by_clock = failed is not None and failed.startswith(_WALL_TIMEOUT)
+            task.future.set_result(Verdict(reply.get("score"), failed, by_clock, reply.get("note")))
             if reply.get("retire"):
                 return False
         return True
@@ -134,7 +143,7 @@ class Lane:
         if returncode == -signal.SIGXCPU:
             verdict = Verdict(None, CPU_TIMEOUT)
         elif returncode == -signal.SIGALRM:
-            verdict = Verdict(None, "wall time-out: the process waited for ever", wall_timeout=True)
+            verdict = Verdict(None, f"{_WALL_TIMEOUT}: the process waited for ever", wall_timeout=True)
         else:
             verdict = Verdict(None, f"crash: the grader process ended with {died_of(returncode)}")
         task.future.set_result(verdict)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.grading.lane import Lane, Limits, Task
 from ahalab.grading.quick import quick_score
 from ahalab.grading.verifiers import NEEDS_GOLD, READS_ALL, VERIFIERS, is_overlong
 from ahalab.records import GradeRequest, Verdict
+from ahalab.sandbox.settings import SandboxSettings
 
 _LARGEST_BATCH = 32
+_LONGEST_KEY = 1_000
 
 
 @dataclass
@@ -43,7 +47,8 @@ class GraderPool:
     backstop for a process that neither computes nor answers. Beyond them the request gets a verdict with an
     error and its process is replaced; other requests do not notice. Requests that are equal and open at the same
     time are graded once; what is certain and cheap gets its verdict at once, without a process (`quick_score`).
-    A verdict depends on its request only, never on order or on the other requests.
+    A verdict depends on its request only, never on order or on the other requests. Programs run as `sandbox` says (the
+    environment variable of `SandboxSettings` where it is left out); each process opens its sandbox when it needs one.
 
     Use as a context manager. `start` is optional: processes start with the first request. `submit`, `drain` and
     `grade_all` are for one thread; that thread may be interrupted (Ctrl-C) at any point, the processes are not.
@@ -56,11 +61,13 @@ class GraderPool:
         wall_seconds: float = 120.0,
         *,
         memory_megabytes: int = 2048,
+        sandbox: SandboxSettings | None = None,
     ) -> None:
         if workers < 1 or cpu_seconds <= 0 or wall_seconds <= cpu_seconds:
             raise ValueError("a grader pool needs workers >= 1 and 0 < cpu_seconds < wall_seconds")
         self._workers = workers
-        self._limits = Limits(cpu_seconds, wall_seconds, memory_megabytes)
+        sandbox = sandbox or SandboxSettings.from_environment()
+        self._limits = Limits(cpu_seconds, wall_seconds, memory_megabytes, sandbox)
         self._lanes: list[Lane] = []
         self._threads: list[threading.Thread] = []
         self._queue: deque[Task] = deque()
@@ -169,7 +176,7 @@ class GraderPool:
             "gold": request.gold,
             "extra": dict(request.extra),
         }
-        key = json.dumps(message)
+        key = _key(message)
         if key not in self._same:
             task = Task({"id": len(self._same), **message}, Future())
             self._same[key] = task.future
@@ -210,6 +217,12 @@ class GraderPool:
             # Small batches near the end, so that no process holds tasks another could take.
             size = min(_LARGEST_BATCH, max(1, len(self._queue) // (2 * self._workers)))
             return [self._queue.popleft() for _ in range(size)]
+
+
+def _key(message: Mapping[str, Any]) -> str:
+    """Equal for equal requests. Tests of a program can be megabytes, and are in every request of a group."""
+    text = json.dumps(message)
+    return text if len(text) <= _LONGEST_KEY else hashlib.blake2b(text.encode()).hexdigest()
 
 
 def _require_known(name: str) -> None:

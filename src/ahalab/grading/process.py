@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from ahalab.errors import EnvironmentFailure
+from ahalab.sandbox.settings import SandboxSettings
 
 # -P: a file named sympy.py in the working directory must not be imported.
 COMMAND = (sys.executable, "-P", "-m", "ahalab.grading.worker")
@@ -31,13 +32,19 @@ class WorkerDied(Exception):
 
 
 class WorkerProcess:
-    """A running `python -m ahalab.grading.worker`.
+    """A running `python -m ahalab.grading.worker`, which runs programs, if it must, as `sandbox` says.
 
     Raises:
         EnvironmentFailure: it did not start; carries what it wrote to stderr.
     """
 
-    def __init__(self, cpu_seconds: float, wall_seconds: float, memory_megabytes: int) -> None:
+    def __init__(
+        self,
+        cpu_seconds: float,
+        wall_seconds: float,
+        memory_megabytes: int,
+        sandbox: SandboxSettings | None = None,
+    ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         limits = {
             "--cpu-seconds": f"{cpu_seconds:g}",
@@ -50,7 +57,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(),
+            env=_environment(sandbox or SandboxSettings.from_environment()),
             process_group=0,
         )
         assert self._process.stdin is not None
@@ -148,7 +155,7 @@ def died_of(returncode: int) -> str:
         return f"signal {-returncode}"
 
 
-def _environment() -> dict[str, str]:
+def _environment(sandbox: SandboxSettings) -> dict[str, str]:
     # sympy orders by hash in places: a fixed hash seed makes verdicts the same in every process.
     fixed = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return {**os.environ, **fixed}
+    return {**os.environ, **fixed, **sandbox.to_environment()}

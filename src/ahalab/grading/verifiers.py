@@ -1,4 +1,4 @@
-"""The verifiers by name: (answer, gold, extra) to a score from 0 to 1. None evaluates an answer as code."""
+"""The verifiers by name: (answer, gold, extra) to a score from 0 to 1. No answer becomes code but in the sandbox."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ahalab.grading.code.executor import prepare_code
+from ahalab.grading.code.patch import patch_verifier
+from ahalab.grading.code.verifier import code_verifier
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.functions import function_verifier
 from ahalab.grading.gym import prepare_reasoning_gym, reasoning_gym_verifier
 from ahalab.grading.ifeval import ifeval_verifier, prepare_ifeval
 from ahalab.grading.mathematics import math_verifier, prepare_math
 from ahalab.grading.normal import final_answer, plain_number, plain_text
+from ahalab.grading.noted import Noted
 from ahalab.grading.world import helpful_verifier, safe_verifier
 
-Verifier = Callable[[str, str, Mapping[str, Any]], float]
+Verifier = Callable[[str, str, Mapping[str, Any]], float | Noted]
 
 ANSWER_LIMIT = 10_000
 """Longest answer that is read, in characters, or twice the gold answer if that is longer; a longer one is no
@@ -126,6 +130,8 @@ VERIFIERS: dict[str, Verifier] = {
     "exact": exact_verifier,
     "math": math_verifier,
     "choice": choice_verifier,
+    "code": code_verifier,
+    "patch": patch_verifier,
     "reasoning_gym": reasoning_gym_verifier,
     "function": function_verifier,
     "helpful": helpful_verifier,
@@ -138,11 +144,13 @@ PREPARATIONS: dict[str, Callable[[], None]] = {
     "math": prepare_math,
     "reasoning_gym": prepare_reasoning_gym,
     "ifeval": prepare_ifeval,
+    "code": prepare_code,
+    "patch": prepare_code,
 }
 """What a worker imports before the first task of a verifier, outside that task's CPU limit."""
 
 NEEDS_GOLD = frozenset({"exact", "math", "choice"})
 """Verifiers that compare with `Prompt.answer`."""
 
-READS_ALL = frozenset({"ifeval"})
+READS_ALL = frozenset({"ifeval", "code", "patch"})
 """Verifiers of whole responses: no length is too long for a final answer, and a blank one is theirs to judge."""

@@ -2,7 +2,8 @@
 
 In: `{"id": 7, "verifier": "math", "answer": …, "gold": …, "extra": {…}}`, or `{"control": "modules"}` and
 `{"control": "prepare", "verifier": …}`. Out: `{"ready": true}` once, then for each line in order `{"id": 7, "score":
-1.0}` or `{"id": 7, "error": …}`, with `"retire": true` where the process ends itself afterwards.
+1.0}` (with a `note` where the verifier has a name for the outcome) or `{"id": 7, "error": …}`, with `"retire": true`
+where the process ends itself afterwards.
 
 A task is bounded three ways: SIGPROF raises in Python code when its CPU time is spent; a little later the kernel ends
 a process stuck in C code (RLIMIT_CPU, SIGXCPU); SIGALRM ends one that waits for ever even if its parent is gone.
@@ -23,7 +24,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import IO, Any
 
+from ahalab.grading.code.executor import close_executor
 from ahalab.grading.failure import GraderFailure
+from ahalab.grading.noted import Noted
 from ahalab.grading.verifiers import PREPARATIONS, VERIFIERS
 
 CPU_TIMEOUT = "cpu time-out"
@@ -79,6 +82,8 @@ def grade(task: dict[str, Any], clock: _Clock) -> dict[str, Any]:
             score = verifier(task["answer"], task["gold"], task["extra"])
         if clock.fired:  # swallowed on the way: what came back is not to be trusted
             raise _CpuTimeout
+        if isinstance(score, Noted):
+            return {**reply, "score": score.score, "note": score.note}
         return {**reply, "score": score}
     except GraderFailure as failure:
         return {**reply, "error": str(failure)[:_ERROR_CHARACTERS]}
@@ -161,6 +166,7 @@ def main() -> None:
                 break
     except BrokenPipeError:
         pass  # the parent is gone
+    close_executor()
     os._exit(0)  # nothing to clean up, and half-broken libraries may hang in their exit handlers
 
 

@@ -72,6 +72,8 @@ def execute(recipe: Recipe, execution: Execution) -> RunFolder:
         remove_leftovers(run.stages_path)
         environment = _settle_machine(recipe, run, execution, threads)
         plan = make_plan(recipe, run, hashes, execution.start, execution.until)
+        if execution.unsafe_no_isolation:
+            run.event("unsafe_no_isolation")
         performance = _Performance(recipe, execution, run, plan, environment)
         performance.check(reports, checked)
         performance.tidy()
@@ -277,7 +279,14 @@ def _settle_machine(
         recorded = {**now, "threads": threads, "dtype": "float32", "device": _device()}
         write_json(path, recorded)
     torch.set_num_threads(recorded["threads"])
-    return {**recorded, **now}
+    return {**recorded, **now, **_where_programs_run(recipe, execution)}
+
+
+def _where_programs_run(recipe: Recipe, execution: Execution) -> dict[str, Any]:
+    """What manifests say of it, where it is not in isolation on this machine."""
+    executor = recipe.head.sandbox.executor
+    found: dict[str, Any] = {} if executor == "local" else {"executor": executor}
+    return {**found, "unsafe_no_isolation": True} if execution.unsafe_no_isolation else found
 
 
 def _device() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ahalab.pipeline.recipe import Recipe, Stage
 from ahalab.policy.memory import MemoryEstimate
 from ahalab.runs.folder import RunFolder
+from ahalab.sandbox.settings import SandboxSettings
 from ahalab.stages.context import Interrupt, Progress, SilentProgress, StageContext
 from ahalab.stages.preflight import PreflightReport
 
@@ -27,6 +28,8 @@ class Execution:
     """`--until`: only what this stage needs is made."""
     reuse: bool = True
     """Take finished stages of the same identity from the run's attempts and from sibling runs."""
+    unsafe_no_isolation: bool = False
+    """Run programs of answers although nothing keeps them in."""
     on_preflight: Callable[[str, PreflightReport], None] = lambda _stage, _report: None
     on_memory: Callable[[MemoryEstimate], None] = lambda _estimate: None
 
@@ -44,6 +47,7 @@ class Execution:
             skip_bad_rows=self.skip_bad_rows,
             data_folder=recipe.folder,
             endpoints=recipe.head.endpoints,
+            sandbox=SandboxSettings(recipe.head.sandbox.executor, self.unsafe_no_isolation),
         )
         if run is not None:
             context.event = run.event

@@ -48,6 +48,15 @@ class _OneOfEachKey(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class SandboxConfig(StrictModel):
+    """Where programs of answers run. Without isolation they run only where the command line says
+    --unsafe-no-isolation: a recipe may come from somebody else."""
+
+    executor: Annotated[str, Field(pattern=r"^(local|https?://\S+)$")] = Field(
+        "local", description="local, or the URL of a service that runs programs (docs/sandbox.md)."
+    )
+
+
 class RecipeHead(StrictModel):
     """The keys of a recipe besides its stages."""
 
@@ -66,6 +75,9 @@ class RecipeHead(StrictModel):
     )
     endpoints: dict[str, EndpointConfig] = Field(
         {}, description="Name → an OpenAI-compatible endpoint that teachers and judges may be."
+    )
+    sandbox: SandboxConfig = Field(
+        SandboxConfig(), description="Where the programs of code prompts run: `executor`, local or a URL."
     )
     trackers: list[TrackerName] = Field(
         [], description="Where the figures of every stage are sent too; the run folder has them all anyway."

@@ -23,16 +23,19 @@ from ahalab.runs.folder import RunFolder
 from ahalab.runs.hashing import config_hash, file_hash
 from ahalab.runs.manifest import MANIFEST_NAME, Manifest
 
-DECIDING = ("machine", "processor", "versions", "threads", "dtype", "device")
-"""What of a manifest's environment decides bytes, besides the seed."""
+DECIDING = (
+    "machine", "processor", "versions", "threads", "dtype", "device", "executor", "unsafe_no_isolation",
+)  # fmt: skip
+"""What of a manifest's environment decides bytes, besides the seed. Where programs ran is no part of a stage's
+identity, because it should not change a verdict; but a run with isolation takes nothing over from one without."""
 
 LINKED = (".safetensors",)
 """Files that are never edited, and large: another run's are linked. All others are copied, so that a person who edits
 one edits no other run's."""
 
 CODE_ROOMS = (
-    "counter.py", "records.py", "text", "world", "policy", "endpoints", "prompts", "grading", "rollout", "learning",
-    "rewards", "analysis", "evaluation", "teachers", "stages",
+    "counter.py", "records.py", "text", "world", "policy", "endpoints", "prompts", "grading", "sandbox", "rollout",
+    "learning", "rewards", "analysis", "evaluation", "teachers", "stages",
 )  # fmt: skip
 """The code that may decide what a stage leaves."""
 

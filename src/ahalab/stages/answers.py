@@ -78,7 +78,7 @@ class Answers:
         self.shards = cut(prompts, SHARD)
         self._config = config
         self._key = make_key(context.seed, context.name)
-        self._pool = build_pool(config)
+        self._pool = build_pool(config, context)
         self._samplers = {
             name: ModelSampler(config, context, context.inputs[f"from[{place}]"], self._pool, name)
             for place, name in enumerate(config.from_)

@@ -68,6 +68,7 @@ class GradedSample:
             "total": self.reward.total,
             "advantage": advantage,
             "error": self.verdict.error or self.reward.error,
+            **({} if self.verdict.note is None else {"note": self.verdict.note}),
             "reflective": dict(self.reflective),
             "mixed": self.mixed,
         }

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from ahalab.sandbox.settings import SandboxSettings
+
 
 class Progress(Protocol):
     """Shows long work. The command line has a rich and a plain form; tests have a silent one."""
@@ -94,6 +96,8 @@ class StageContext:
     """Relative data files of the recipe are looked for here: the recipe's own folder."""
     endpoints: Mapping[str, Any] = field(default_factory=dict)
     """The recipe's `endpoints:` by name (`ahalab.endpoints.config.EndpointConfig`)."""
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings.from_environment)
+    """Where the programs of answers run."""
 
 
 @dataclass(frozen=True, slots=True)

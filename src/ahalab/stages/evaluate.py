@@ -82,7 +82,7 @@ def run_evaluate(config: EvaluateConfig, context: StageContext) -> StageResult:
     try:
         if not all(done):
             policy = load_policy(context.inputs["from"])
-            collector = build_collector(config, policy, EVALUATION_RULES)
+            collector = build_collector(config, policy, EVALUATION_RULES, sandbox=context.sandbox)
             sampling = Sampling(
                 max_new_tokens=config.max_new_tokens,
                 temperature=config.temperature,

@@ -64,7 +64,7 @@ def preflight(
     on_memory(report.memory)
     policy = load(context.inputs["from"])
     preferences = _preferences(config, context, policy, report)
-    collector = build_collector(config, policy, reward_rules(config), preferences)
+    collector = build_collector(config, policy, reward_rules(config), preferences, sandbox=context.sandbox)
     try:
         if collector.renderer.notice:
             report.notices.append(collector.renderer.notice)
@@ -103,7 +103,7 @@ def check_answers(
     if load is None:
         return 0
     rules = EVALUATION_RULES if isinstance(config, EvaluateConfig) else reward_rules(config)
-    collector = build_collector(config, load(context.inputs["from"]), rules)
+    collector = build_collector(config, load(context.inputs["from"]), rules, sandbox=context.sandbox)
     try:
         return len(check_gold(collector, prompts, context.name))
     finally:

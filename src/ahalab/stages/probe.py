@@ -28,7 +28,9 @@ from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.runs.atomic import remove_leftovers, write_json, write_text
 from ahalab.runs.lock import RunLock
+from ahalab.sandbox.settings import SandboxSettings
 from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.stages.isolation import LOOKED_AT, check_isolation
 from ahalab.stages.probe_cut import Cut, Uncut, cut_sample, forbidden_tokens
 from ahalab.stages.probe_source import Source
 from ahalab.stages.shards import cut as cut_shards
@@ -77,22 +79,28 @@ class Probe:
     threads: int | None = None
     progress: Progress = field(default_factory=SilentProgress)
     interrupt: Interrupt = field(default_factory=Interrupt)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings.from_environment)
+    """Where the programs of answers run."""
 
     def run(self) -> dict[str, Any]:
         """Cut, go on, grade and sum up; returns what `probe.json` holds.
 
         Raises:
-            UserError: the folder was begun with other settings, or no sample can be probed; says why.
+            UserError: the folder was begun with other settings, no sample can be probed, or answers are programs and
+                this machine cannot run them; says why.
             Interrupted: Ctrl-C; finished shards stay and are not sampled again.
         """
         words = load_reflective_words(self.words)
+        check_isolation(map(self.source.mixture.prompt, range(LOOKED_AT)), self.sandbox, self.source.name)
         with RunLock(self.folder):
             hold(self.folder / SETTINGS_NAME, self._settings(words))
             samples = self.folder / "samples"
             samples.mkdir(exist_ok=True)
             remove_leftovers(samples)
             policy = load_policy(self.source.speaker.model)
-            with GraderPool(self.config.grader_workers, self.config.grader_cpu_seconds) as pool:
+            with GraderPool(
+                self.config.grader_workers, self.config.grader_cpu_seconds, sandbox=self.sandbox
+            ) as pool:
                 work = _Work(self.config, self.source, policy, words, pool, samples)
                 if self.source.rows is None:
                     self._draw(work)

@@ -63,7 +63,12 @@ class _Trainer:
         self.feed.settle(context)
         preferences = load_preferences(config.preference, context.inputs, self.policy.tokenizer)
         self.collector = build_collector(
-            config, self.policy, reward_rules(config), preferences, weights=config.rollout_weights
+            config,
+            self.policy,
+            reward_rules(config),
+            preferences,
+            weights=config.rollout_weights,
+            sandbox=context.sandbox,
         )
         self.learner = Learner(
             self.policy,

@@ -94,7 +94,7 @@ class _Work:
         self.folder = context.folder / SHARDS_NAME
         self.folder.mkdir(exist_ok=True)
         remove_leftovers(self.folder)
-        self.pool = build_pool(config)
+        self.pool = build_pool(config, context)
         self.sampler: ModelSampler | None = None
         if config.from_ != TEACHER and config.reviewed is None:
             self.sampler = ModelSampler(config, context, context.inputs["from"], self.pool)

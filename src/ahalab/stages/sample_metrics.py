@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from ahalab.evaluation.measures import verdict_counts
 from ahalab.stages.alignment_config import PREFERENCES
 from ahalab.stages.collect import GradedSample
 
@@ -42,6 +43,7 @@ def sample_metrics(samples: Sequence[GradedSample]) -> dict[str, object]:
         "language_mixing": mean([graded.mixed for graded in samples]),
         "truncated": sum(graded.sample.finish == "length" for graded in samples) / len(samples),
         "grader_errors": sum(graded.verdict.error is not None for graded in samples),
+        **verdict_counts(graded.verdict.note for graded in samples),
         "generated_tokens": tokens,
     }
 

@@ -128,9 +128,9 @@ def response_of(row: dict[str, Any]) -> Response:
     return parse_response(row["text"], row["finish"])
 
 
-def build_pool(config: SamplingConfig) -> GraderPool:
+def build_pool(config: SamplingConfig, context: StageContext) -> GraderPool:
     """The graders of a data stage; close them when done."""
-    return GraderPool(workers=config.grader_workers, cpu_seconds=config.grader_cpu_seconds)
+    return GraderPool(config.grader_workers, config.grader_cpu_seconds, sandbox=context.sandbox)
 
 
 def token_counter(model: str) -> Callable[[str], int]:

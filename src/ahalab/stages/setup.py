@@ -10,14 +10,16 @@ from ahalab.errors import UserError
 from ahalab.grading.pool import GraderPool
 from ahalab.policy.forward import Precision
 from ahalab.policy.load import Policy
-from ahalab.prompts.config import PromptEntry, build_mixture
+from ahalab.prompts.config import PromptEntry, TaskEntry, WorldEntry, build_mixture
 from ahalab.prompts.mixture import Mixture
 from ahalab.rewards.compose import PreferenceScope, RewardRules
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.runs.atomic import read_json, write_json
 from ahalab.runs.hashing import canonical_json
+from ahalab.sandbox.settings import SandboxSettings
 from ahalab.stages.collect import Collector
 from ahalab.stages.context import StageContext
+from ahalab.stages.isolation import LOOKED_AT, check_isolation
 from ahalab.stages.preference import Preferences
 from ahalab.stages.rl_config import RLConfig
 from ahalab.text.renderer import Renderer, TemplateChoice
@@ -85,7 +87,11 @@ def settle(description: Sequence[Mapping[str, Any]], context: StageContext) -> N
 
 
 def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: str = "prompts") -> Mixture:
-    """The stage's prompt mixture; rows skipped by `--skip-bad-rows` are said and logged. `key` names the entries."""
+    """The stage's prompt mixture; rows skipped by `--skip-bad-rows` are said and logged. `key` names the entries.
+
+    Raises:
+        UserError: besides what `build_mixture` raises, answers are programs and this machine cannot run them.
+    """
     mixture = build_mixture(
         entries,
         context.seed,
@@ -93,6 +99,10 @@ def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: st
         folder=context.data_folder,
         where=f"stages.{context.name}: {key}",
     )
+    for entry, source in zip(entries, mixture.sources, strict=True):
+        if not isinstance(entry, WorldEntry | TaskEntry):  # theirs are checked by rules
+            first = map(source.prompt, range(min(LOOKED_AT, source.size or LOOKED_AT)))
+            check_isolation(first, context.sandbox, f"stages.{context.name}: {key}")
     for source in mixture.sources:
         skipped: dict[str, int] = getattr(source, "skipped", {})
         if skipped:
@@ -119,13 +129,17 @@ def build_collector(
     preferences: Preferences | None = None,
     *,
     weights: Precision = "fp32",
+    sandbox: SandboxSettings | None = None,
 ) -> Collector:
-    """Engine, graders and renderer over `policy`, sampling with `weights`. Close `collector.pool` when done."""
+    """Engine, graders and renderer over `policy`, sampling with `weights`; programs run as `sandbox` says.
+
+    Close `collector.pool` when done.
+    """
     return Collector(
         policy,
         build_renderer(config, policy),
         EmbeddedEngine(policy.decoder, max_rows=config.max_rows, weights=weights),
-        GraderPool(workers=config.grader_workers, cpu_seconds=config.grader_cpu_seconds),
+        GraderPool(workers=config.grader_workers, cpu_seconds=config.grader_cpu_seconds, sandbox=sandbox),
         rules,
         preferences,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.grading.verifiers import VERIFIERS
+from ahalab.grading.verifiers import choice_verifier, exact_verifier
 from ahalab.records import Prompt
 from ahalab.teachers.checks import final_answer
 from ahalab.teachers.protocol import Failure
@@ -80,6 +80,9 @@ class RulesJudge:
         return verdicts
 
 
+_RULES = {"exact": exact_verifier, "choice": choice_verifier}
+
+
 def verdict_of(difference: float) -> int:
     """-2 … 2 for a difference of two scores between -1 and 1."""
     # Scores are sums of tenths and the like: 0.8 - 0.5 must reach 0.3.
@@ -96,8 +99,9 @@ def _score(prompt: Prompt, answer: str) -> float | Failure:
     if prompt.verifier == "safe":
         _require(prompt, "safe")
         return labels.SAFETY_SCORES[labels.safety(prompt.extra, answer)]
-    if prompt.verifier in ("exact", "choice") and prompt.answer is not None:
-        return float(VERIFIERS[prompt.verifier](final_answer(answer), prompt.answer, prompt.extra))
+    verifier = _RULES.get(prompt.verifier)
+    if verifier is not None and prompt.answer is not None:
+        return verifier(final_answer(answer), prompt.answer, prompt.extra)
     return Failure("no rule", f"judge: rules cannot judge {prompt.id} (verifier {prompt.verifier})")
 
 

@@ -61,6 +61,9 @@ def notes(evaluation: Mapping[str, Any]) -> list[str]:
         if figures["found"]:
             ways = ", ".join(f"{way} {count}" for way, count in figures["found"].items())
             lines.append(f"{name}: answers found by: {ways}.")
+        if "verdicts" in figures:
+            came = ", ".join(f"{kind} {count}" for kind, count in figures["verdicts"].items())
+            lines.append(f"{name}: verdicts on programs: {came}.")
         if figures["errors"]:
             failed = ", ".join(f"{count} × {reason}" for reason, count in figures["errors"].items())
             lines.append(f"{name}: not graded, and in no figure: {failed}.")

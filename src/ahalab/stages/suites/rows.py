@@ -68,6 +68,7 @@ def _row(one: Unread, answer: str | None, how: str, score: float | None, error: 
     if prompt.verifier in GENERAL_VERIFIERS:
         response = accept_empty_thinking(response)
     thinking = response.thinking or ""
+        | ({} if verdict.note is None else {"note": verdict.note})
     return {
         "prompt_id": prompt.id,
         "sample": one.sample,

@@ -17,7 +17,9 @@ from ahalab.grading.pool import GraderPool
 from ahalab.runs.atomic import read_json, remove_leftovers, write_json, write_text
 from ahalab.runs.hashing import config_hash
 from ahalab.runs.lock import RunLock
+from ahalab.sandbox.settings import SandboxSettings
 from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.stages.isolation import check_isolation
 from ahalab.stages.shards import cut, is_done, read_shard, write_shard
 from ahalab.stages.suites.answerers import Answerer
 from ahalab.stages.suites.config import EvalConfig
@@ -52,28 +54,38 @@ class Evaluation:
     skip_bad_rows: bool = False
     progress: Progress = field(default_factory=SilentProgress)
     interrupt: Interrupt = field(default_factory=Interrupt)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings.from_environment)
+    """Where the programs of answers run."""
 
     def run(self, suites: Sequence[Chosen]) -> dict[str, Any]:
         """Answer, grade and sum up; returns what `evaluation.json` holds.
 
         Raises:
-            UserError: the folder was begun with other settings, or holds something else.
+            UserError: the folder was begun with other settings, or holds something else; answers are programs, and this
+                machine cannot run them.
             Interrupted: Ctrl-C; finished shards stay and are not sampled again.
         """
         # What is not there is said before anything is written.
         answerer = {"format": FORMAT, **self.answerer.identity(), "threads": self.threads}
         items = {one.text: self._items(one) for one in suites}
+        for name, found in items.items():
+            check_isolation(found.prompts, self.sandbox, name)
         with RunLock(self.folder):
             remove_leftovers(self.folder)
             hold(self.folder / ANSWERER_NAME, answerer)
             for one in suites:
                 self._check(one, items[one.text])
-            with GraderPool(self.config.grader_workers, self.config.grader_cpu_seconds) as pool:
+            with self._graders() as pool:
                 for one in suites:
                     self._answer(one, items[one.text], pool)
                     if one.suite.compared:
                         self.comparing.judge_all(one, self.folder / one.slug, self.interrupt)
             return summarise(self.folder, self.config.pass_at)
+
+    def _graders(self) -> GraderPool:
+        return GraderPool(
+            self.config.grader_workers, self.config.grader_cpu_seconds, sandbox=self.sandbox
+        )
 
     def _items(self, one: Chosen) -> Items:
         items = suite_items(
@@ -175,16 +187,23 @@ class Regraded:
     summary: dict[str, Any]
 
 
-def regrade(folder: Path, progress: Progress | None = None, workers: int = 2) -> Regraded:
+def regrade(
+    folder: Path,
+    progress: Progress | None = None,
+    workers: int = 2,
+    sandbox: SandboxSettings | None = None,
+) -> Regraded:
     """Read and grade the kept completions again, with the rules of this version; nothing is generated.
 
     Raises:
-        UserError: the folder is no evaluation, or was filled by another format.
+        UserError: the folder is no evaluation, was filled by another format, or holds answers that are programs, and
+            this machine cannot run them.
     """
     progress = progress or SilentProgress()
+    sandbox = sandbox or SandboxSettings.from_environment()
     samples = changed = 0
     suites = suite_folders(folder)
-    with RunLock(folder), GraderPool(workers) as pool:
+    with RunLock(folder), GraderPool(workers, sandbox=sandbox) as pool:
         for path in suites:
             rule = choose(read_json(path / SETTINGS_NAME)["suite"]).suite.rule
             shards = sorted((path / SAMPLES_NAME).glob("shard-*.jsonl"))
@@ -193,7 +212,9 @@ def regrade(folder: Path, progress: Progress | None = None, workers: int = 2) ->
                 for number in range(len(shards)):
                     before = read_shard(path / SAMPLES_NAME, number)
                     try:
-                        after = graded_rows(rule, [unread(row) for row in before], pool)
+                        kept = [unread(row) for row in before]
+                        check_isolation((one.prompt for one in kept), sandbox, path.name)
+                        after = graded_rows(rule, kept, pool)
                     except KeyError as error:
                         raise UserError(
                             f"{shards[number]} has rows without {error}: another version of ahalab wrote it, and they "

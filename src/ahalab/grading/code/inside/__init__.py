@@ -1,0 +1,1 @@
+"""Programs of ours that run inside the sandbox, beside untrusted code. Each stands alone: Python's own library only."""
