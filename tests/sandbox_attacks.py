@@ -170,6 +170,9 @@ ATTACKS: dict[str, Attack] = {
         "a, b = socket.socketpair()\n"
         "attempt('connect', lambda: a.connect('/run/x'))\n"
         "attempt('bind', lambda: a.bind('\\0name'))\n"
+        "attempt('send elsewhere', lambda: a.sendto(b'x', '\\0name'))\n"
+        "attempt('out of band', lambda: a.send(b'x', socket.MSG_OOB))\n"
+        "attempt('datagrams', lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))\n"
         "attempt('descriptors', lambda: socket.send_fds(a, [b'x'], [0]))\n"
         "attempt('resolve', lambda: socket.create_connection(('localhost', 80), 1))"
     ),

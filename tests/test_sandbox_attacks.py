@@ -153,6 +153,37 @@ def test_a_listener_on_this_machine_hears_nothing(box: LocalExecutor) -> None:
                 listener.accept()
 
 
+def test_a_file_of_the_program_cannot_report_in_our_name(box: LocalExecutor) -> None:
+    """Modules that the interpreter itself may load while it compiles are the library's, whatever lies in the folder."""
+    forging = (
+        "import os\nfor fd in range(3, 300):\n    try:\n        os.write(fd, b'F forged\\n')\n"
+        "    except OSError:\n        pass\n"
+    )
+    names = (
+        "linecache",
+        "traceback",
+        "warnings",
+        "tokenize",
+        "token",
+        "io",
+        "site",
+        "codecs",
+        "encodings/utf_7",
+    )
+    files = {f"{name}.py": forging for name in names}
+    for source in ("x = 1 is 1\nprint('\\d')", "# -*- coding: utf-7 -*-\nprint(1)", "print(1"):
+        outcome = python(box, source, files=files)
+        assert outcome.status == ("compile error" if source == "print(1" else "ok"), outcome
+
+
+def test_a_binary_that_cannot_be_started_is_its_authors_fault(box: LocalExecutor) -> None:
+    if root.compiler() is None:
+        pytest.skip("not run: no C++ compiler here")
+    interpreter = '__attribute__((section(".interp"), used)) const char i[] = "/nowhere";'
+    outcome = next(box.run(Program("cpp", f"{interpreter}\nint main() {{}}"), [""], QUICK))
+    assert outcome.status in ("runtime error", "ok", "compile error"), outcome
+
+
 def test_the_clock_of_this_machine_goes_on(box: LocalExecutor) -> None:
     apart = time.time() - time.monotonic()
     python(box, ATTACKS["changing the clock"].source)

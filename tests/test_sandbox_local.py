@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ahalab.sandbox import filter, root
-from ahalab.sandbox.local import LocalExecutor, check_files
+from ahalab.sandbox.local import LocalExecutor, check
 from ahalab.sandbox.records import Outcome, Program, SandboxFailure
 from sandbox_tools import QUICK, need_isolation, python
 
@@ -158,11 +158,12 @@ def test_every_run_has_a_fresh_folder_and_fresh_modules(executor: LocalExecutor)
         {"a\0b": ""},
         {"a": "", "a/b": ""},
         {"x" * 300: ""},
+        {"\ud800": ""},
     ],
 )
 def test_paths_that_leave_the_folder_are_refused(files: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"folder|file of the program"):
-        check_files(files)
+        check(Program("python", "", files))
 
 
 def test_text_that_is_no_utf_8_survives(executor: LocalExecutor) -> None:

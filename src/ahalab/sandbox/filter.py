@@ -87,20 +87,21 @@ class FilterError(Exception):
     """The filter cannot be made; says why."""
 
 
-def _conditional() -> Iterator[tuple[str, _Condition]]:
-    """Calls that are allowed with certain arguments only."""
-    yield "clone", _Condition(0, _MASKED_EQ, _NEW_NAMESPACES, 0)
-    yield "socketpair", _Condition(0, _EQ, 1, 0)  # AF_UNIX
-    for name in ("sendto", "recvfrom"):
-        yield name, _Condition(3, _MASKED_EQ, _OUT_OF_BAND, 0)
+def _conditional() -> Iterator[tuple[str, list[_Condition]]]:
+    """Calls that are allowed with certain arguments only; all conditions of one must hold."""
+    yield "clone", [_Condition(0, _MASKED_EQ, _NEW_NAMESPACES, 0)]
+    yield "socketpair", [_Condition(0, _EQ, 1, 0), _Condition(1, _MASKED_EQ, 0xF, 1)]  # AF_UNIX, SOCK_STREAM
+    in_band = _Condition(3, _MASKED_EQ, _OUT_OF_BAND, 0)
+    yield "recvfrom", [in_band]
+    yield "sendto", [in_band, _Condition(4, _EQ, 0, 0)]  # to nobody but the other end of the pair
     yield (
         "prlimit64",
-        _Condition(0, _EQ, 0, 0),
+        [_Condition(0, _EQ, 0, 0)],
     )  # one's own limits, not those of init, which has the same user
     for request in _TERMINAL_QUESTIONS:
-        yield "ioctl", _Condition(1, _MASKED_EQ, 0xFFFFFFFF, request)
+        yield "ioctl", [_Condition(1, _MASKED_EQ, 0xFFFFFFFF, request)]
     for option in _NAMES_ONLY:
-        yield "prctl", _Condition(0, _MASKED_EQ, 0xFFFFFFFF, option)
+        yield "prctl", [_Condition(0, _MASKED_EQ, 0xFFFFFFFF, option)]
 
 
 @functools.cache
@@ -128,8 +129,8 @@ def compiled() -> bytes:
             _rule(library, context, _ALLOW, name)
         for name in _FORBIDDEN.split():
             _rule(library, context, _ERRNO | errno.EPERM, name)
-        for name, condition in _conditional():
-            _rule(library, context, _ALLOW, name, condition)
+        for name, conditions in _conditional():
+            _rule(library, context, _ALLOW, name, *conditions)
         return _exported(library, context)
     finally:
         library.seccomp_release(context)

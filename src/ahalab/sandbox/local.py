@@ -51,7 +51,7 @@ class LocalExecutor:
         Raises:
             ValueError: a path of `program.files` leaves the folder, or two exclude each other.
         """
-        check_files(program.files)
+        check(program)
         binary = b""
         if program.language == "cpp" and inputs:
             compiled = self._compile(program)
@@ -159,20 +159,22 @@ class LocalExecutor:
                 keeper.close()
 
 
-def check_files(names: Sequence[str] | dict[str, str] | Any) -> None:
-    """Refuse paths that are absolute, leave the folder, or cannot be beside each other.
+def check(program: Program) -> None:
+    """Refuse files whose paths are absolute, leave the folder, or cannot be beside each other.
 
     Raises:
         ValueError: names the path.
     """
-    seen = {str(PurePosixPath(name)) for name in names}
-    for name in names:
+    if any("\0" in argument for argument in program.arguments):
+        raise ValueError("an argument holds a zero byte")
+    seen = {str(PurePosixPath(name)) for name in program.files}
+    for name in program.files:
         path = PurePosixPath(name)
         if (
             not path.parts
             or path.is_absolute()
             or ".." in path.parts
-            or "\0" in name
+            or not name.isprintable()  # a zero byte, or half of a surrogate pair
             or len(name) > _LONGEST_PATH
         ):
             raise ValueError(f"{name!r} is no path within the program's folder")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ahalab.errors import UserError
-from ahalab.sandbox.local import COMPILE_LIMITS, check_files
+from ahalab.sandbox.local import COMPILE_LIMITS, check
 from ahalab.sandbox.records import Limits, Outcome, Program, SandboxFailure, Status
 from ahalab.sandbox.verdict import STDERR_CHARACTERS, by_last_words
 
@@ -71,7 +71,7 @@ class RemoteExecutor:
 
     def run(self, program: Program, inputs: Sequence[str], limits: Limits) -> Iterator[Outcome]:
         """See `records.Executor.run`. Raises ValueError as `LocalExecutor.run` does."""
-        check_files(program.files)
+        check(program)
         for number, text in enumerate(inputs):
             started = time.monotonic()
             answer = self._ask(self._api.request(program, text, limits), limits)

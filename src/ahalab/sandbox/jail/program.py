@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import errno
 import fcntl
 import gc
 import io
@@ -66,9 +65,10 @@ def become(
     try:
         os.execve(plan["command"][0], [*plan["command"], *plan["arguments"]], environment)
     except OSError as error:
-        # A header that asks for more memory than is allowed is the program's own doing.
-        if error.errno != errno.ENOMEM:
+        # A compiler that cannot be started is our affair; a binary that cannot, its author's.
+        if plan["command"][0].startswith("/"):
             os.write(_STATUS, f"F{plan['command'][0]}: {error.strerror}\n".encode())
+        os.write(2, f"{error.strerror}\n".encode())
         os._exit(127)
 
 
@@ -94,7 +94,7 @@ def _limit(limits: dict[str, Any], extra_bytes: int, kind: str) -> None:
         "RLIMIT_FSIZE": (limits["file_megabytes"] * _MEGABYTE,) * 2,
         "RLIMIT_STACK": (STACK_BYTES, STACK_BYTES),
         "RLIMIT_NOFILE": (256, 256),
-        "RLIMIT_CORE": (0, 0),
+        "RLIMIT_CORE": (1, 1),  # not 0, with which a crash would still wake the host's crash reporter
         "RLIMIT_MEMLOCK": (0, 0),
         "RLIMIT_MSGQUEUE": (0, 0),
         "RLIMIT_SIGPENDING": (256, 256),
@@ -116,15 +116,16 @@ def _limit(limits: dict[str, Any], extra_bytes: int, kind: str) -> None:
 
 
 def _run_python(path: str, source: str, arguments: list[str], files: Iterable[str]) -> NoReturn:
-    main = _dress_up(path, arguments, files)
+    main = _dress_up(path, arguments)
     try:
         code = compile(source.encode("utf-8", "replace"), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
-        with suppress(OSError):
-            os.write(_STATUS, b"C\n")
+        os.write(_STATUS, b"C\n")
+        os.close(_STATUS)
         _show(error.with_traceback(None))
         _leave(1, main)
     os.close(_STATUS)
+    _look_first_at(files)  # only now: an import of ours must not bring in a file of the program's
     status = 0
     try:
         exec(code, main.__dict__)
@@ -137,20 +138,15 @@ def _run_python(path: str, source: str, arguments: list[str], files: Iterable[st
     _leave(status, main)
 
 
-def _dress_up(path: str, arguments: list[str], files: Iterable[str]) -> types.ModuleType:
+def _dress_up(path: str, arguments: list[str]) -> types.ModuleType:
     """Make this interpreter look as if it had just started with the program."""
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=path, __builtins__=builtins, __spec__=None)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("ahalab", "__main__")]:
         del sys.modules[name]
-    # A file of the program's own goes before a module that happens to be loaded already.
-    for name in {file.partition("/")[0].removesuffix(".py") for file in files}:
-        for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
-            del sys.modules[loaded]
     sys.modules["__main__"] = main
     sys.argv = [path, *arguments]
     sys.orig_argv = ["python", *sys.argv]
-    sys.path.insert(0, str(Path.cwd()))
     site.setquit()
     site.sethelper()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -161,6 +157,14 @@ def _dress_up(path: str, arguments: list[str], files: Iterable[str]) -> types.Mo
     sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", "backslashreplace")  # type: ignore[misc]
     gc.enable()
     return main
+
+
+def _look_first_at(files: Iterable[str]) -> None:
+    """The program's folder comes first on the path, and its files before modules that happen to be loaded."""
+    sys.path.insert(0, str(Path.cwd()))
+    for name in {file.partition("/")[0].removesuffix(".py") for file in files}:
+        for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
+            del sys.modules[loaded]
 
 
 def _stream(descriptor: int, name: str, errors: str) -> io.TextIOWrapper:
