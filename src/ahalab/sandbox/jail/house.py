@@ -42,7 +42,7 @@ class _Stop(BaseException):
     """Without walls, the keeper ends a run by SIGTERM to this process."""
 
 
-def live(given: Given, kind: str, program_filter: bytes, interpreter_bytes: int) -> None:
+def live(given: Given, kind: str, program_filter: kernel.Filter, interpreter_bytes: int) -> None:
     """Run one program to its end and return; the caller then ends this process.
 
     Args:
@@ -56,7 +56,7 @@ def live(given: Given, kind: str, program_filter: bytes, interpreter_bytes: int)
         plan, start = _read_plan(given.payload)
         if kind == walls.OWN:
             _mount(plan["folder"], plan["tmpfs_bytes"])
-            kernel.set_capabilities()
+            kernel.set_capabilities(among=(kernel.CAP_SYS_ADMIN, kernel.CAP_SETPCAP))
         if walled:
             kernel.no_new_privileges()
         _lay_out(plan, given.payload, start)
@@ -82,10 +82,6 @@ def live(given: Given, kind: str, program_filter: bytes, interpreter_bytes: int)
 
 
 def _stand_alone(walled: bool) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with suppress(OSError, ValueError):  # some belong to the C library
-            signal.signal(number, signal.SIG_DFL)
     if walled:
         kernel.die_with_parent()
         kernel.hide_memory()
@@ -120,22 +116,22 @@ def _mount(folder: str, size: int) -> None:
 
 def _lay_out(plan: dict[str, Any], payload: int, start: int) -> None:
     """FOLDER/{stdin,main.py,program} and FOLDER/box, the program's own, with its files."""
-    folder = Path(plan["folder"])
-    box = folder / "box"
-    box.mkdir()
-    (folder / plan["source_name"]).write_bytes(plan["source"].encode("utf-8", "replace"))
+    folder = plan["folder"]
+    os.mkdir(f"{folder}/box")  # noqa: PTH102 - pathlib's many objects would cost every run
+    os.chdir(f"{folder}/box")
+    with open(f"{folder}/{plan['source_name']}", "wb") as file:  # noqa: PTH123
+        file.write(plan["source"].encode("utf-8", "replace"))
     for name, text in plan["files"].items():
-        place = box / name
+        place = Path(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(text.encode("utf-8", "replace"))
     stdin, binary = plan["blobs"]
-    _copy_in(payload, start, stdin, folder / "stdin", 0o444)
+    _copy_in(payload, start, stdin, f"{folder}/stdin", 0o444)
     if binary:
-        _copy_in(payload, start + stdin, binary, folder / "program", 0o555)
-    os.chdir(box)
+        _copy_in(payload, start + stdin, binary, f"{folder}/program", 0o555)
 
 
-def _copy_in(payload: int, start: int, size: int, target: Path, mode: int) -> None:
+def _copy_in(payload: int, start: int, size: int, target: str, mode: int) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     end = start + size
     while start < end:

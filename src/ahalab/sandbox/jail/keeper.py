@@ -97,7 +97,9 @@ class Keeper:
         if self._kind == walls.BUBBLEWRAP:
             self._source = source.Bubblewrap(header["bwrap"], sys.executable, root, blobs[0], size)
         else:
-            self._builder, self._line = _hatch(root, zygote.Settings(self._kind, blobs[0], size))
+            self._builder, self._line = _hatch(
+                root, zygote.Settings(self._kind, kernel.Filter(blobs[0]), size)
+            )
             self._source = source.Zygote(self._line)
         return frames.pack({"started": True})
 
@@ -224,10 +226,7 @@ def _reset_limits() -> None:
         hard = resource.getrlimit(number)[1]
         with suppress(ValueError, OSError):
             resource.setrlimit(number, (hard, hard))
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    kernel.default_signals()
     for number in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
 

@@ -7,6 +7,7 @@ import errno
 import os
 import platform
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 
 CLONE_NEWNS = 0x00020000
@@ -134,9 +135,13 @@ def adopt_orphans() -> None:
     _prctl("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
 
 
-def set_capabilities(*keep: int) -> None:
-    """Give up every capability but `keep`, also those a later exec could bring."""
-    for capability in range(64):
+def set_capabilities(*keep: int, among: Iterable[int] = range(64)) -> None:
+    """Give up every capability but `keep`, also those a later exec could bring.
+
+    Args:
+        among: what this process can still have; fewer is quicker.
+    """
+    for capability in among:
         if capability not in keep:
             try:
                 _prctl("drop a capability", _PR_CAPBSET_DROP, capability)
@@ -160,12 +165,30 @@ def no_new_privileges() -> None:
     _prctl("no_new_privs", _PR_SET_NO_NEW_PRIVS, 1)
 
 
-def install_filter(program: bytes) -> None:
-    """Install a system-call filter: `program` is classic BPF, 8 bytes an instruction."""
+class _Fprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    class Fprog(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    buffer = ctypes.create_string_buffer(program, len(program))
-    fprog = Fprog(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p).value)
-    _prctl("seccomp", _PR_SET_SECCOMP, 2, ctypes.addressof(fprog))
+class Filter:
+    """A system-call filter, ready to be installed in a process that should not have to do much.
+
+    Args:
+        program: classic BPF, 8 bytes an instruction.
+    """
+
+    def __init__(self, program: bytes) -> None:
+        self._buffer = ctypes.create_string_buffer(program, len(program))
+        self._fprog = _Fprog(len(program) // 8, ctypes.cast(self._buffer, ctypes.c_void_p).value)
+        self._address = ctypes.addressof(self._fprog)
+
+    def install(self) -> None:
+        """For this process and all it will start, for ever."""
+        _prctl("seccomp", _PR_SET_SECCOMP, 2, self._address)
+
+
+def default_signals() -> None:
+    """No handler, nothing ignored, nothing blocked: as a program expects to be started."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with suppress(OSError, ValueError):  # some belong to the C library
+            signal.signal(number, signal.SIG_DFL)

@@ -19,7 +19,6 @@ import sys
 import types
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ahalab.sandbox.jail import kernel, walls
@@ -39,7 +38,7 @@ _BINARY_BYTES = 16 * _MEGABYTE
 
 
 def become(
-    plan: dict[str, Any], given: Given, kind: str, program_filter: bytes, interpreter_bytes: int
+    plan: dict[str, Any], given: Given, kind: str, program_filter: kernel.Filter, interpreter_bytes: int
 ) -> NoReturn:
     """Turn this process into the program, behind walls of a kind (`walls.OWN` …)."""
     os.setsid()
@@ -48,15 +47,15 @@ def become(
     _limit(plan["limits"], interpreter_bytes if is_python else _BINARY_BYTES, kind)
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(Path.cwd()),
-        "TMPDIR": str(Path.cwd()),
+        "HOME": f"{plan['folder']}/box",
+        "TMPDIR": f"{plan['folder']}/box",
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",  # the order of sets must not differ between two runs of the same program
     }
     os.environ.clear()
     os.environ.update(environment)
     if kind != walls.NONE:
-        kernel.install_filter(program_filter)
+        program_filter.install()
     os.write(_STATUS, b"S\n")
     if is_python:
         _run_python(
@@ -161,7 +160,7 @@ def _dress_up(path: str, arguments: list[str]) -> types.ModuleType:
 
 def _look_first_at(files: Iterable[str]) -> None:
     """The program's folder comes first on the path, and its files before modules that happen to be loaded."""
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.insert(0, os.environ["HOME"])
     for name in {file.partition("/")[0].removesuffix(".py") for file in files}:
         for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
             del sys.modules[loaded]

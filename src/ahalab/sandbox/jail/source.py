@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from ahalab.sandbox.jail import control, house, walls
+from ahalab.sandbox.jail import control, house, kernel, walls
 
 _FIRST = 200
 """Descriptors of a house under bubblewrap: payload, stdout, stderr, status, filter, maybe the artifact."""
@@ -169,10 +169,11 @@ def within() -> NoReturn:
     with suppress(OSError):
         os.close(_FIRST + count)  # bwrap's own
     given = [*range(_FIRST, _FIRST + 4), *range(_FIRST + 5, _FIRST + count)]
-    program_filter = os.pread(_FIRST + 4, 2**20, 0)
+    program_filter = kernel.Filter(os.pread(_FIRST + 4, 2**20, 0))
     os.close(_FIRST + 4)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 2)
+    kernel.default_signals()
     house.live(house.Given(*given), "bubblewrap", program_filter, interpreter_bytes)
     os._exit(0)
 

@@ -20,8 +20,8 @@ class Settings(NamedTuple):
 
     kind: str
     """Of walls: `walls.OWN` or `walls.NONE`."""
-    filter: bytes
-    """The system-call filter, as classic BPF; unused without walls."""
+    filter: kernel.Filter
+    """For programs; unused without walls."""
     interpreter_bytes: int
     """Address space of this interpreter: a Python program gets its memory limit on top of that."""
 
@@ -33,7 +33,8 @@ def serve(line: control.Line, settings: Settings) -> NoReturn:
         kernel.set_capabilities(kernel.CAP_SYS_ADMIN, kernel.CAP_SETPCAP)
         kernel.hide_memory()
         own = os.pidfd_open(os.getpid())
-    gc.collect()
+    kernel.default_signals()
+    gc.disable()
     gc.freeze()  # what is here already is no later run's garbage: its pages stay shared
     child = 0
     with suppress(control.Closed):
