@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
 import tempfile
@@ -16,7 +15,9 @@ from typing import IO, Any
 
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.prompts.cells import BadRow
+from ahalab.prompts.lines import read_line
 from ahalab.prompts.table import HEAD_ROWS, RowTable
+from ahalab.runs.atomic import is_disk_full
 from ahalab.validation import nearest
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -25,7 +26,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 def open_table(path: Path, where: str) -> RowTable:
     """The table in a file, by its ending. Raises UserError for a missing, empty, broken or unknown one."""
     if not path.is_file():
-        raise UserError(f"{where}: {_missing(path)}")
+        raise UserError(f"{where}: {describe_missing(path)}")
     if path.stat().st_size == 0:
         raise UserError(f"{where}: {path} is empty; expected one question a row")
     try:
@@ -80,20 +81,7 @@ class JsonlTable:
         start, end = self._starts[index], self._ends[index]
         # pread leaves the file's position alone: safe between threads.
         line = os.pread(self._file.fileno(), end - start, start)
-        try:
-            row = json.loads(line.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            raise BadRow("not UTF-8", None, "it has other bytes", "a line of UTF-8 text") from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            detail = (
-                f"{error.msg} at character {error.colno}"
-                if isinstance(error, ValueError)
-                else "it nests too deep"
-            )
-            raise BadRow("not JSON", None, f"it is not JSON: {detail}", "one JSON object a line") from None
-        if not isinstance(row, dict):
-            raise BadRow("not an object", None, f"it is a {type(row).__name__}", "one JSON object a line")
-        return row
+        return read_line(line)
 
     def number(self, index: int) -> int:
         return self._numbers[index]
@@ -106,8 +94,14 @@ class JsonlTable:
                 continue
 
 
+IN_MEMORY_BYTES = 256 << 20
+"""Larger columns of a Parquet file (the tests of contest problems are gigabytes) are unpacked to disk. Our choice."""
+_UNPACKED_ROWS = 128
+
+
 class ParquetTable:
-    """A Parquet file. Keeps the selected columns in Arrow's compact form once rows are read."""
+    """A Parquet file. Keeps the selected columns in Arrow's compact form once rows are read: in memory, or where they
+    are large in an unnamed temporary file that is mapped into it."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -135,8 +129,13 @@ class ParquetTable:
 
     def select(self, columns: Sequence[str]) -> None:
         try:
-            self._data = self._file.read(columns=list(columns))
+            if self._size(columns) <= IN_MEMORY_BYTES:
+                self._data = self._file.read(columns=list(columns))
+            else:
+                self._data = self._mapped(columns)
         except (self._broken, OSError) as error:
+            if is_disk_full(error):
+                raise _no_room(self.label, error) from None
             raise UserError(f"{self.label} is damaged: {error}; fetch or write the file again") from None
 
     def row(self, index: int) -> dict[str, Any]:
@@ -146,6 +145,31 @@ class ParquetTable:
 
     def number(self, index: int) -> int:
         return index + 1
+
+    def _size(self, columns: Sequence[str]) -> int:
+        """Bytes of these columns, unpacked."""
+        metadata = self._file.metadata
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        parts = (group.column(number) for group in groups for number in range(group.num_columns))
+        wanted = set(columns)
+        return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in wanted)
+
+    def _mapped(self, columns: Sequence[str]) -> Any:
+        import pyarrow
+
+        descriptor, path = tempfile.mkstemp(suffix=".arrow")
+        os.close(descriptor)
+        try:
+            writer = None
+            for batch in self._file.iter_batches(batch_size=_UNPACKED_ROWS, columns=list(columns)):
+                writer = writer or pyarrow.ipc.new_file(path, batch.schema)
+                writer.write_batch(batch)
+            if writer is None:
+                return self._file.read(columns=list(columns))
+            writer.close()
+            return pyarrow.ipc.open_file(pyarrow.memory_map(path)).read_all()
+        finally:
+            Path(path).unlink()
 
 
 def _unpacked(path: Path) -> IO[bytes]:
@@ -159,20 +183,28 @@ def _unpacked(path: Path) -> IO[bytes]:
         raise UserError(f"{path} is not a whole gzip file: {error}; fetch or write the file again") from None
     except OSError as error:
         target.close()
-        raise EnvironmentFailure(
-            f"unpacking {path} into {tempfile.gettempdir()} failed: {error.strerror}; "
-            "free some space there, or set TMPDIR to a folder with more, and run the same command"
-        ) from None
+        raise _no_room(path, error) from None
     target.seek(0)
     return target
 
 
-def _missing(path: Path) -> str:
+def _no_room(path: Path | str, error: Exception) -> EnvironmentFailure:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return EnvironmentFailure(
+        f"unpacking {path} into {tempfile.gettempdir()} failed: {reason}; "
+        "free some space there, or set TMPDIR to a folder with more, and run the same command"
+    )
+
+
+def describe_missing(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """Why `path` is no file to read: a folder, or nothing, with the nearest file of these endings there."""
     path = path.absolute()
     if path.is_dir():
-        return f"{path} is a folder; expected a file ending in {', '.join(SUFFIXES)}"
+        return f"{path} is a folder; expected a file ending in {', '.join(suffixes)}"
+    if path.exists():
+        return f"{path} is a device or a pipe; expected a file ending in {', '.join(suffixes)}"
     if not path.parent.is_dir():
         return f"{path} does not exist, nor does the folder {path.parent}"
-    there = [one.name for one in path.parent.iterdir() if one.name.endswith(SUFFIXES)]
+    there = [one.name for one in path.parent.iterdir() if one.name.endswith(suffixes)]
     near = nearest(path.name, there)
     return f"{path} does not exist" + (f"; the nearest file there is {near}" if near else "")
