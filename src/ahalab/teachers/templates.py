@@ -21,6 +21,7 @@ DATA_SLOTS: dict[str, tuple[str, ...]] = {
     "judge_correctness": ("question", "reference", "answer"),
     "arena": ("question", "answer_a", "answer_b"),
     "safety_label": ("question", "thinking", "answer"),
+    "test_generators": ("question",),
     "own_thinking": ("question", "thought_process"),
     "own_summary": ("question", "thought_process", "final_answer"),
     "own_response": ("question",),
@@ -33,6 +34,7 @@ PLAIN_SLOTS = {
     "summary": ("language",),
     "simple_math": ("language",),
     "general_response": ("language", "thinking_wanted"),
+    "test_generators": ("input_form",),
 }
 """Slots that the program fills with words of its own; they may be left out."""
 

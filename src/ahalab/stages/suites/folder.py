@@ -30,7 +30,10 @@ JUDGEMENTS_NAME = "judgements.jsonl"
 REPLIES_NAME = "replies"
 
 
-def hold(path: Path, stated: Mapping[str, Any]) -> None:
+_ADVICE = "One folder holds answers of one kind: put the setting back, or choose another folder with --output"
+
+
+def hold(path: Path, stated: Mapping[str, Any], advice: str = _ADVICE) -> None:
     """Write down what `path`'s folder is filled with; the same again is fine.
 
     Raises:
@@ -44,8 +47,7 @@ def hold(path: Path, stated: Mapping[str, Any]) -> None:
         return
     for key, then, here in differences(read_json(path), now):
         raise UserError(
-            f"{path.parent} was begun with {key} {shorten(then)}, now it is {shorten(here)}. One folder holds "
-            "answers of one kind: put the setting back, or choose another folder with --output."
+            f"{path.parent} was begun with {key} {shorten(then)}, now it is {shorten(here)}. {advice}."
         )
 
 
