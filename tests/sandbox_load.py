@@ -20,7 +20,12 @@ from sandbox_attacks import ATTACKS
 from sandbox_tools import HELLO, processes, resident_megabytes
 
 LIMITS = Limits(
-    cpu_seconds=0.5, wall_seconds=3.0, memory_megabytes=64, processes=8, file_megabytes=2, output_bytes=50_000
+    cpu_seconds=0.5,
+    wall_seconds=10.0,
+    memory_megabytes=64,
+    processes=8,
+    file_megabytes=2,
+    output_bytes=50_000,
 )
 HOSTILE_SHARE, SLOW_SHARE = 0.25, 0.03
 

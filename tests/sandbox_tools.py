@@ -31,9 +31,9 @@ def need_isolation(request: pytest.FixtureRequest) -> None:
     reason = why_no_isolation()
     if reason is not None:
         words = f"not run: no isolation here: {reason}"
-        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"{request.node.name}: {words}")
+        plugins = request.config.pluginmanager
+        with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+            plugins.get_plugin("terminalreporter").write_line(f"\n{request.node.name}: {words}")
         pytest.skip(words)
 
 

@@ -57,7 +57,7 @@ def test_an_attack_is_contained_and_the_next_run_is_as_always(box: LocalExecutor
     assert outcome.status == "ok" or outcome.exit_code != 0
     assert len(outcome.stdout) <= limits.output_bytes
     if attack.language == "python":
-        assert seconds < limits.wall_seconds + 2.0
+        assert seconds < limits.wall_seconds + 5.0
         assert processes(box) == before, "something is left of it"
     # The same keeper, walls and zygote go on, and nobody of the run is left to disturb the next.
     after = next(box.run(HELLO, [""], QUICK))
@@ -159,21 +159,14 @@ def test_a_file_of_the_program_cannot_report_in_our_name(box: LocalExecutor) -> 
         "import os\nfor fd in range(3, 300):\n    try:\n        os.write(fd, b'F forged\\n')\n"
         "    except OSError:\n        pass\n"
     )
-    names = (
-        "linecache",
-        "traceback",
-        "warnings",
-        "tokenize",
-        "token",
-        "io",
-        "site",
-        "codecs",
-        "encodings/utf_7",
-    )
-    files = {f"{name}.py": forging for name in names}
+    names = ("linecache", "traceback", "tokenize", "token", "warnings", "codecs", "encodings/utf_7")
     for source in ("x = 1 is 1\nprint('\\d')", "# -*- coding: utf-7 -*-\nprint(1)", "print(1"):
-        outcome = python(box, source, files=files)
-        assert outcome.status == ("compile error" if source == "print(1" else "ok"), outcome
+        for files in (
+            {f"{name}.py": forging for name in names},
+            {f"{name}.py": forging for name in names[:4]},
+        ):
+            outcome = python(box, source, files=files)
+            assert outcome.status == ("compile error" if source == "print(1" else "ok"), outcome
 
 
 def test_a_binary_that_cannot_be_started_is_its_authors_fault(box: LocalExecutor) -> None:

@@ -206,8 +206,8 @@ def test_every_limit_has_its_status(executor: LocalExecutor, source: str, status
     limits = dataclasses.replace(QUICK, cpu_seconds=0.4, wall_seconds=1.5)
     outcome = python(executor, source, limits=limits)
     assert outcome.status == status, outcome
-    assert outcome.wall_seconds < limits.wall_seconds + 1.0
-    assert outcome.cpu_seconds < limits.cpu_seconds + 1.0
+    assert outcome.wall_seconds < limits.wall_seconds + 3.0
+    assert outcome.cpu_seconds < limits.cpu_seconds + 2.0
     assert len(outcome.stdout) <= limits.output_bytes
 
 

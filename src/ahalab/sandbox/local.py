@@ -23,7 +23,7 @@ COMPILE_LIMITS = Limits(
 )
 """Our choice: bits/stdc++.h with -O2 takes 1 to 2 s and 300 MB here."""
 _FLAGS = ("-O2", "-std=gnu++17", "-pipe")
-_SLACK_SECONDS = 20.0
+_SLACK_SECONDS = 60.0
 _LONGEST_PATH = 200
 _SMALLEST = Program("cpp", "#include <iostream>\nint main() { std::cout << 1; }\n")
 

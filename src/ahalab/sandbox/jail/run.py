@@ -18,6 +18,8 @@ from ahalab.sandbox.jail.source import Source
 
 LOOK_SECONDS = 0.05
 """Between two looks at processes, memory and CPU time. Most runs end before the first."""
+_SETUP_SECONDS = 30.0
+"""On a busy machine it may take a while until the program starts: that is not its own time."""
 _SLACK_BYTES = 32 * 2**20
 """A run's processes together may go so far beyond the memory limit of one before they are ended."""
 _PATIENCE_SECONDS = 2.0
@@ -64,6 +66,7 @@ class Run:
         self._handle = -1
         self._artifact = -1
         self._began = time.monotonic()
+        self._started = 0.0
         try:
             self._begin(header["plan"], blobs, wants_artifact=header["artifact"])
         except BaseException:
@@ -124,7 +127,7 @@ class Run:
                     ended = ended or descriptor == done
                 elif descriptor == done and self._walled:
                     ended = True
-        self.facts["wall_seconds"] = time.monotonic() - self._began
+        self.facts["wall_seconds"] = time.monotonic() - (self._started or self._began)
         for descriptor, into in streams.items():
             os.set_blocking(descriptor, False)
             with suppress(BlockingIOError):
@@ -144,12 +147,16 @@ class Run:
         data = os.read(descriptor, _CHUNK)
         room = (_REPORT_BYTES if into is self._status else self._limits["output_bytes"]) - len(into)
         into += data[:room]
+        if into is self._status and not self._started:
+            self._started = time.monotonic()  # its first word: the program starts
         if len(data) > room:
             self._kill("output")
         return bool(data)
 
     def _look(self, looker: watch.Watch, now: float) -> None:
-        if now - self._began > self._limits["wall_seconds"]:
+        if now - self._began > _SETUP_SECONDS and not self._started:
+            self._kill("wall")
+        if self._started and now - self._started > self._limits["wall_seconds"]:
             self._kill("wall")
         try:
             usage = looker.look()
