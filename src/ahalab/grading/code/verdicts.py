@@ -48,6 +48,8 @@ _BY_STATUS: dict[str, Kind] = {
     "compile error": "compile error",
 }
 _SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
+_TRACEBACK = "Traceback (most recent call last)"
+"""Python prints none where it could not compile the program itself; one means that it ran and compiled something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def bad_end(outcome: Outcome) -> CaseVerdict | None:
         return None
     last = next((line for line in reversed(outcome.stderr.splitlines()) if line.strip()), "")
     kind = _BY_STATUS.get(outcome.status, "runtime error")
-    if kind == "runtime error" and last.startswith(_SYNTAX_ERRORS):
+    if kind == "runtime error" and last.startswith(_SYNTAX_ERRORS) and _TRACEBACK not in outcome.stderr:
         kind = "compile error"
     if kind == "compile error":
         told = next((line for line in outcome.stderr.splitlines() if "error" in line.lower()), last)
