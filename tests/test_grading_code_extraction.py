@@ -125,3 +125,12 @@ def test_a_block_knows_what_stands_before_it() -> None:
 
 def test_a_submission_is_plain_data() -> None:
     assert find_program("```cpp\nint x;\n```", None) == Submission("cpp", "int x;\n")
+
+
+def test_a_function_that_is_asked_for_may_stand_in_prose() -> None:
+    said = "依次做加3、乘2，得到函数：def f(x): return (x+3)*2。"
+    assert find_program(said, "python", function="f") == Submission("python", "def f(x): return (x+3)*2\n")
+    two = "First def f(x): return 1. Better def f(x): return x-4\nThat is all, my friend."
+    assert find_program(two, "python", function="f") == Submission("python", "def f(x): return x-4\n")
+    assert find_program(said, "python") is None
+    assert find_program("def g(x): return 1, I think so", "python", function="f") is None

@@ -21,6 +21,7 @@ from ahalab.prompts import (
     describe_prompts,
     validate_prompts,
 )
+from ahalab.prompts.config import build_source
 
 
 def refusal(entries: object) -> str:
@@ -49,7 +50,7 @@ def test_each_kind_of_entry_is_told_by_its_key() -> None:
         ("math", ["`prompts`: expected a list"]),
         ([{"world": "math"}, {"file": "a", "wieght": 2}], ["`prompts[1].wieght`", "did you mean `weight`?"]),
         ([{"file": "a", "weight": 0}], ["`prompts[0].weight`: expected more than 0", "Allowed: more than 0"]),
-        ([{"file": "a", "verifier": "maths"}], ["'math', 'exact', 'choice' or 'none'", "nearest: 'math'"]),
+        ([{"file": "a", "verifier": "maths"}], ["'math', 'exact', 'choice'", "or 'none'", "nearest: 'math'"]),
         (
             [{"file": "a", "language": "zh", "language_column": "l"}],
             ["either `language` or `language_column`"],
@@ -132,3 +133,18 @@ def test_the_room_never_imports_torch_nor_an_extra_before_it_is_asked_for() -> N
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_functions_of_the_world_can_be_asked_to_run_in_the_sandbox():
+    [entry] = validate_prompts([{"world": "code", "sandbox": True}], "zero.yaml")
+    plain, run = (build_source(one, 3) for one in (*validate_prompts([{"world": "code"}], "x"), entry))
+    for index in range(5):
+        by_reader, by_sandbox = plain.prompt(index), run.prompt(index)
+        assert by_sandbox.question == by_reader.question
+        assert (by_reader.verifier, by_sandbox.verifier) == ("function", "code")
+        assert by_sandbox.extra["tests"] == [
+            {"input": [given], "output": wanted} for given, wanted in by_reader.extra["tests"]
+        ]
+    [mathematics] = validate_prompts([{"world": "math", "sandbox": True}], "x")
+    with pytest.raises(UserError, match="'math' is none of them"):
+        build_source(mathematics, 3)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from ahalab.errors import UserError
 from ahalab.records import Language, Prompt
 from ahalab.world.corpus import DOMAINS, world_problem
-from ahalab.world.domain import Split
+from ahalab.world.domain import Problem, Split
 
 
 class WorldSource:
@@ -24,6 +24,7 @@ class WorldSource:
         seed: int = 0,
         languages: Sequence[str] = ("en", "zh"),
         levels: Sequence[int] | None = None,
+        sandbox: bool = False,
     ) -> None:
         unknown = [domain for domain in domains if domain not in DOMAINS]
         if unknown:
@@ -37,6 +38,12 @@ class WorldSource:
                     f"prompts: level {wrong[0]} of the world's {domain} does not exist; "
                     f"expected some of {list(DOMAINS[domain].levels)}."
                 )
+        without = [domain for domain in domains if DOMAINS[domain].verifier != "function"]
+        if sandbox and without:
+            raise UserError(
+                f"prompts: `sandbox` is for domains whose answers are functions; {without[0]!r} is none of them."
+            )
+        self._sandbox = sandbox
         self.name = name
         self._domains = tuple(domains)
         self._split: Split = split
@@ -70,11 +77,11 @@ class WorldSource:
             answer=problem.answer,
             domain=problem.domain,
             source=self.name,
-            verifier=DOMAINS[problem.domain].verifier,
+            verifier="code" if self._sandbox else DOMAINS[problem.domain].verifier,
             language=problem.language,
             level=problem.level,
             extra={
-                **DOMAINS[problem.domain].grading(problem),
+                **self._grading(problem),
                 "world": {
                     "domain": problem.domain,
                     "kind": problem.kind,
@@ -84,3 +91,10 @@ class WorldSource:
                 },
             },
         )
+
+    def _grading(self, problem: Problem) -> Mapping[str, Any]:
+        grading = DOMAINS[problem.domain].grading(problem)
+        if not self._sandbox:
+            return grading
+        tests = [{"input": [given], "output": wanted} for given, wanted in grading["tests"]]
+        return {"tests": tests, "function": "f", "language": "python"}

@@ -62,13 +62,17 @@ class _Fence:
 
 
 def find_program(
-    answer: str, language: ProgramLanguage | None, default: ProgramLanguage = "python"
+    answer: str,
+    language: ProgramLanguage | None,
+    default: ProgramLanguage = "python",
+    function: str | None = None,
 ) -> Submission | None:
     """The program of an answer, or None.
 
     The last complete block counts that is tagged with a known language; without any, the last complete one without
     a tag, in `language` (the prompt's). A single block that is never closed, and text without any block, count
-    where they are Python.
+    where they are Python. Where a `function` is asked for, a text without any block may also define it within prose:
+    from the last `def` of that name on, to the end of the text or of the line.
     """
     if len(answer) > ANSWER_LIMIT:
         return None
@@ -88,7 +92,21 @@ def find_program(
         tagged = TAGS.get(last.tag, untagged if not last.tag else None)
         alone = not last.complete and tagged == "python" and is_python(last.text)
         return Submission("python", last.text) if alone else None
-    return Submission("python", answer) if untagged == "python" and is_python(answer) else None
+    if untagged != "python":
+        return None
+    return Submission("python", answer) if is_python(answer) else _in_prose(answer, function)
+
+
+def _in_prose(answer: str, function: str | None) -> Submission | None:
+    start = answer.rfind(f"def {function}(") if function else -1
+    if start < 0:
+        return None
+    rest = answer[start:]
+    for text in (rest, rest.partition("\n")[0]):
+        source = text.rstrip().rstrip(".。").rstrip()  # a full stop after the summary's last word
+        if is_python(source):
+            return Submission("python", source + "\n")
+    return None
 
 
 def fenced_blocks(text: str, nesting: Nesting = "closes first") -> Iterator[Block]:

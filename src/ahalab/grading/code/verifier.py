@@ -26,7 +26,7 @@ def code_verifier(answer: str, gold: str | None, extra: Mapping[str, Any]) -> No
         problem = CodeProblem.read(extra)
     except ValueError as error:
         raise GraderFailure(f"verifier error: code: {error}") from error
-    submission = find_program(answer, problem.language)
+    submission = find_program(answer, problem.language, function=problem.function)
     if submission is None:
         return Noted(0.0, "no program")
     unasked = submission.language == "cpp" and problem.language != "cpp"
