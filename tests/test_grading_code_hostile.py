@@ -60,6 +60,29 @@ def test_a_program_on_stdin_that_solves_nothing_is_not_accepted(executor: Execut
     assert stream(executor, HOSTILE_STREAMS[what], partial=True).score <= 1 / 3
 
 
+def test_a_checker_and_its_files_are_never_beside_the_submission(executor: Executor) -> None:
+    secret = "wanted-8271"
+    checker = f"print('ok' if open('output.txt').read().strip() == {secret!r} else 'wrong')"
+    search = """
+import glob
+for root in ("/tmp", "/run", "/proc", "/dev/shm", "..", "."):
+    for path in glob.glob(root + "/*") + glob.glob(root + "/*/*"):
+        try:
+            text = open(path).read(100000)
+        except Exception:
+            continue
+        at = text.find("wanted" + "-8")
+        if at >= 0:
+            print(text[at:at + 11])
+            raise SystemExit
+"""
+    for source in (search, f"print({secret!r})"):
+        tests = [{"stdin": "", "stdout": secret}] * 2  # the checker has run once before the second
+        problem = CodeProblem.read({"tests": tests, "checker": checker, "cpu_seconds": 5.0})
+        verdict = judge(problem, Submission("python", source), executor)
+        assert verdict.kind == ("accepted" if source != search else "wrong answer")
+
+
 HOSTILE_CALLS = {
     "imitates the harness before it is called": """
 import json, os

@@ -10,7 +10,7 @@ from ahalab.errors import UserError
 from ahalab.grading.pool import GraderPool
 from ahalab.policy.forward import Precision
 from ahalab.policy.load import Policy
-from ahalab.prompts.config import PromptEntry, TaskEntry, WorldEntry, build_mixture
+from ahalab.prompts.config import PromptEntry, TaskEntry, build_mixture
 from ahalab.prompts.mixture import Mixture
 from ahalab.rewards.compose import PreferenceScope, RewardRules
 from ahalab.rollout.embedded import EmbeddedEngine
@@ -100,7 +100,7 @@ def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: st
         where=f"stages.{context.name}: {key}",
     )
     for entry, source in zip(entries, mixture.sources, strict=True):
-        if not isinstance(entry, WorldEntry | TaskEntry):  # theirs are checked by rules
+        if not isinstance(entry, TaskEntry):  # reasoning-gym has rules of its own, and may be slow to ask
             first = map(source.prompt, range(min(LOOKED_AT, source.size or LOOKED_AT)))
             check_isolation(first, context.sandbox, f"stages.{context.name}: {key}")
     for source in mixture.sources:
