@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ahalab.grading.choice import choice_verifier
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.functions import function_verifier
 from ahalab.grading.normal import final_answer
-from ahalab.grading.verifiers import choice_verifier, exact_verifier
+from ahalab.grading.verifiers import exact_verifier
 
 TESTS = {"tests": [[0, 6], [1, 8], [-3, 0]]}  # (x + 3) * 2
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ahalab.grading.choice import choice_verifier
 from ahalab.grading.expressions import Unreadable, evaluate_literal, parse_expression
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.normal import plain_number, plain_text
-from ahalab.grading.verifiers import VERIFIERS, choice_verifier, exact_verifier
+from ahalab.grading.verifiers import VERIFIERS, exact_verifier
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,10 @@ def test_choice_names_a_gold_that_is_no_option() -> None:
 
 @pytest.mark.parametrize("verifier", sorted(VERIFIERS))
 def test_verifiers_are_registered_under_the_names_prompts_carry(verifier: str) -> None:
-    assert verifier in {"exact", "math", "choice", "reasoning_gym", "function", "helpful", "safe", "ifeval"}
+    assert verifier in {
+        *("exact", "math", "choice", "countdown", "reasoning_gym", "function", "helpful", "safe", "ifeval"),
+        *("code", "patch", "code_io"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ahalab.grading.choice import choice_verifier
+from ahalab.grading.countdown import countdown_verifier
 from ahalab.grading.numbers import number_verdict
-from ahalab.grading.verifiers import choice_verifier, exact_verifier
+from ahalab.grading.verifiers import exact_verifier
 from ahalab.grading.world import helpful_verifier, safe_verifier
 from ahalab.records import GradeRequest
 
@@ -39,6 +41,7 @@ def _choice(answer: str, gold: str, extra: Mapping[str, Any]) -> float | None:
 _VERIFIERS: dict[str, Callable[[str, str, Mapping[str, Any]], float | None]] = {
     "exact": exact_verifier,
     "choice": _choice,
+    "countdown": countdown_verifier,
     "math": lambda answer, gold, _extra: number_verdict(answer, gold),
     "helpful": helpful_verifier,
     "safe": safe_verifier,

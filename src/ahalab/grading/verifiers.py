@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
+from ahalab.grading.choice import choice_verifier
 from ahalab.grading.code.executor import prepare_code
 from ahalab.grading.code.patch import patch_verifier
 from ahalab.grading.code.verifier import code_verifier
+from ahalab.grading.countdown import countdown_verifier
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.functions import function_verifier
 from ahalab.grading.gym import prepare_reasoning_gym, reasoning_gym_verifier
@@ -49,89 +49,13 @@ def exact_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:  
     return float(plain_text(answer) == plain_text(gold))
 
 
-_LETTER = re.compile(r"[(\[]?([a-z])[)\].:、]?")
-_LETTER_AND_TEXT = re.compile(r"[(\[]?([a-z])(?:[)\].:、]+|\s[-—:]\s)\s*(.+)", re.DOTALL)
-_PHRASE = re.compile(
-    r"(?:(?:the )?(?:final |correct |right )?(?:answer|option|choice)(?: is)?|答案(?:是|为)?|选项?|选择)"
-    r"\s*:?\s*[(\[]?([a-z])[)\]]?"
-)
-_WRAP = re.compile(r"\\(?:boxed|text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
-
-
-def choice_verifier(answer: str, gold: str, extra: Mapping[str, Any]) -> float:
-    """1.0 when answer and gold name the same option, else 0.0.
-
-    An option is named by its letter ("B", "(b)", "B.", "\\boxed{B}", "the answer is B", 答案是B), by its
-    text, or by both where they agree ("B. Paris"). `extra["options"]` lists the texts; without it only
-    letters count. Of a summary the last `\\boxed{…}` counts.
-
-    Raises:
-        GraderFailure: the gold names no option, or two different ones by letter and by text.
-    """
-    options = extra.get("options") or []
-    if not isinstance(options, list | tuple) or not all(isinstance(option, str) for option in options):
-        raise GraderFailure("verifier error: choice needs extra = {'options': [text, …]}")
-    by_letter, by_text = _by_letter(gold, len(options)), _by_text(gold, options)
-    if by_letter is not None and by_text is not None and by_letter != by_text:
-        raise GraderFailure(
-            f"gold unreadable: {gold[:100]!r} is the letter of one option and the text of another"
-        )
-    right = by_letter if by_letter is not None else by_text
-    if right is None:
-        right = _by_letter_and_text(gold, options)
-    if right is None:
-        raise GraderFailure(f"gold unreadable: {gold[:100]!r} names none of the {len(options)} options")
-    answer = final_answer(answer)
-    for given in (_by_letter(answer, len(options)), _by_text(answer, options)):
-        if given is not None:
-            return float(given == right)
-    return float(_by_letter_and_text(answer, options) == right)
-
-
-@lru_cache(maxsize=256)  # a group's answers share their options
-def _unwrapped(text: str) -> str:
-    plain = plain_text(text.replace("$", " ").replace("*", " "))
-    for _ in range(3):
-        peeled = plain_text(_WRAP.sub(r" \1 ", plain))
-        if peeled == plain:
-            break
-        plain = peeled
-    return plain
-
-
-def _by_letter(text: str, options: int) -> int | None:
-    plain = _unwrapped(text)
-    match = _LETTER.fullmatch(plain) or _PHRASE.fullmatch(plain)
-    if match is None:
-        return None
-    index = ord(match.group(1)) - ord("a")
-    return index if index < (options or 26) else None
-
-
-def _by_text(text: str, options: list[str] | tuple[str, ...]) -> int | None:
-    plain, number = _unwrapped(text), plain_number(text)
-    for index, option in enumerate(options):
-        if plain == _unwrapped(option) or (number is not None and number == plain_number(option)):
-            return index
-    return None
-
-
-def _by_letter_and_text(text: str, options: list[str] | tuple[str, ...]) -> int | None:
-    match = _LETTER_AND_TEXT.fullmatch(_unwrapped(text))
-    if match is None:
-        return None
-    index = ord(match.group(1)) - ord("a")
-    if not options:
-        return index
-    return index if index < len(options) and _by_text(match.group(2), options) == index else None
-
-
 VERIFIERS: dict[str, Verifier] = {
     "exact": exact_verifier,
     "math": math_verifier,
     "choice": choice_verifier,
     "code": code_verifier,
     "patch": patch_verifier,
+    "countdown": countdown_verifier,
     "reasoning_gym": reasoning_gym_verifier,
     "function": function_verifier,
     "helpful": helpful_verifier,

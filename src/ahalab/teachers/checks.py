@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from ahalab.grading.choice import choice_verifier
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.normal import plain_number, plain_text
-from ahalab.grading.verifiers import choice_verifier
 from ahalab.records import Prompt
 from ahalab.teachers.protocol import Failure, Outcome, Part, Refined, RefineItem, ThinkingChoice
 
@@ -16,7 +16,7 @@ LEFTOVER = re.compile(
 )
 """Tags of a response's format and of chat templates; inside a part they would break the format it is put into."""
 
-CHECKED_VERIFIERS = frozenset({"exact", "math", "choice", "reasoning_gym", "function"})
+CHECKED_VERIFIERS = frozenset({"exact", "math", "choice", "countdown", "reasoning_gym", "function"})
 """Verifiers whose prompts have one right final answer, so that a rewriting can be held to it."""
 
 _BOX = "\\boxed"
