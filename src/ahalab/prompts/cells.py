@@ -15,6 +15,14 @@ class BadRow(Exception):
         self.reason, self.column, self.found, self.expected = reason, column, found, expected
 
 
+class LeftOut(Exception):
+    """A row in good order of a kind that no prompt is made of here (an interactive problem). Counted by `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def present(row: Mapping[str, Any], column: str, what: str) -> Any:
     """The value of a cell that must be there. Raises BadRow."""
     value = row.get(column)

@@ -37,7 +37,8 @@ class DescribedSource(PromptSource, Protocol):
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """Rows left out of the source, counted by reason; empty unless bad rows may be skipped."""
+        """Rows left out of the source, counted by reason: those of a kind that cannot be used, and bad ones where these
+        may be skipped."""
         ...
 
     def describe(self) -> dict[str, Any]:

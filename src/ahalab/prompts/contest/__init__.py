@@ -1,0 +1,1 @@
+"""Code problems as prompts: contest problems, bug fixing, and questions about inputs and outputs."""
