@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from ahalab.text.language import is_mixed
 from ahalab.text.parse import parse_response
 from ahalab.text.reflection import count_reflective
 
+REPEATED_CHARACTERS = 2_000
+"""Data for the verifier beyond this (the tests of a program can be megabytes) stands in the row of a prompt's first
+sample only. Our choice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unread:
@@ -25,8 +30,13 @@ class Unread:
     raw: RawAnswer
 
 
-def unread(row: Mapping[str, Any]) -> Unread:
-    """The completion that a row holds. Raises KeyError for a row of something else."""
+def unread_rows(rows: Sequence[Mapping[str, Any]]) -> list[Unread]:
+    """The completions that the rows of a shard hold. Raises KeyError for rows of something else."""
+    extras = {row["prompt_id"]: row["extra"] for row in rows if row["extra"] is not None}
+    return [_unread(row, extras[row["prompt_id"]]) for row in rows]
+
+
+def _unread(row: Mapping[str, Any], extra: Mapping[str, Any]) -> Unread:
     prompt = Prompt(
         id=row["prompt_id"],
         question=row["question"],
@@ -36,7 +46,7 @@ def unread(row: Mapping[str, Any]) -> Unread:
         verifier=row["verifier"],
         language=row["language"],
         level=row["level"],
-        extra=row["extra"],
+        extra=extra,
     )
     finish: FinishReason = "length" if row["finish"] == "length" else "stop"
     raw = RawAnswer(row["text"], finish, row["tokens"], row["thinking_tokens"], row["answerer_error"])
@@ -58,6 +68,7 @@ def graded_rows(rule: Rule, items: Sequence[Unread], pool: GraderPool) -> list[d
     verdicts = pool.grade_all(requests)
     return [
         _row(one, found.answer, found.how, verdict.score, one.raw.error or verdict.error)
+        | ({} if verdict.note is None else {"note": verdict.note})
         for one, found, verdict in zip(items, answers, verdicts, strict=True)
     ]
 
@@ -68,7 +79,6 @@ def _row(one: Unread, answer: str | None, how: str, score: float | None, error: 
     if prompt.verifier in GENERAL_VERIFIERS:
         response = accept_empty_thinking(response)
     thinking = response.thinking or ""
-        | ({} if verdict.note is None else {"note": verdict.note})
     return {
         "prompt_id": prompt.id,
         "sample": one.sample,
@@ -79,7 +89,7 @@ def _row(one: Unread, answer: str | None, how: str, score: float | None, error: 
         "question": prompt.question,
         "gold": prompt.answer,
         "verifier": prompt.verifier,
-        "extra": dict(prompt.extra),
+        "extra": dict(prompt.extra) if one.sample == 0 or _is_short(prompt.extra) else None,
         "text": raw.text,
         "thinking": response.thinking,
         "answer": answer,
@@ -95,3 +105,7 @@ def _row(one: Unread, answer: str | None, how: str, score: float | None, error: 
         "reflective": dict(count_reflective(raw.text)),
         "mixed": is_mixed(thinking, prompt.language),
     }
+
+
+def _is_short(extra: Mapping[str, Any]) -> bool:
+    return len(json.dumps(extra)) <= REPEATED_CHARACTERS

@@ -34,7 +34,7 @@ from ahalab.stages.suites.folder import (
     suite_rows,
 )
 from ahalab.stages.suites.preference import Comparing, judged_figures
-from ahalab.stages.suites.rows import Unread, graded_rows, unread
+from ahalab.stages.suites.rows import Unread, graded_rows, unread_rows
 
 FORMAT = 1
 """Raised when rows or settings change so that a folder begun before could not be gone on with."""
@@ -94,7 +94,7 @@ class Evaluation:
         skipped = items.description.get("skipped")
         if skipped:
             reasons = ", ".join(f"{count} × {reason}" for reason, count in skipped.items())
-            self.progress.note(f"{one.text}: skipped {sum(skipped.values())} bad rows ({reasons})")
+            self.progress.note(f"{one.text}: skipped {sum(skipped.values())} rows ({reasons})")
         return items
 
     def _check(self, one: Chosen, items: Items) -> None:
@@ -212,7 +212,7 @@ def regrade(
                 for number in range(len(shards)):
                     before = read_shard(path / SAMPLES_NAME, number)
                     try:
-                        kept = [unread(row) for row in before]
+                        kept = unread_rows(before)
                         check_isolation((one.prompt for one in kept), sandbox, path.name)
                         after = graded_rows(rule, kept, pool)
                     except KeyError as error:
