@@ -146,3 +146,19 @@ def test_a_ratio_over_zero_says_nothing() -> None:
     assert figure_ratio(None, Figure(0.5)) is None
     assert Figure(0.5, 0.4, 0.6).apart_from(Figure(0.55, 0.5, 0.7)) is False
     assert Figure(0.5, 0.4, 0.6).apart_from(Figure(0.8, 0.7, 0.9)) is True
+
+
+def test_verdicts_become_shares_and_one_that_a_step_lacks_is_0() -> None:
+    rows = [
+        {"step": 1, "rollout": 1, "verdicts": {"wrong answer": 3, "no program": 1}},
+        {"step": 2, "rollout": 2, "verdicts": {"accepted": 1, "wrong answer": 1}},
+        {"step": 3, "rollout": 3, "verdicts": {}},
+        {"step": 4, "rollout": 4},
+        {"step": 5, "rollout": 5, "verdicts": {"accepted": "many", "wrong answer": 2}},
+    ]
+    curves = build_curves(rows).starting_with("verdicts/")
+    assert {name: (curve.steps, curve.values) for name, curve in curves.items()} == {
+        "verdicts/accepted": ((0, 1, 4), (0.0, 0.5, 0.0)),
+        "verdicts/no program": ((0, 1, 4), (0.25, 0.0, 0.0)),
+        "verdicts/wrong answer": ((0, 1, 4), (0.75, 0.5, 1.0)),
+    }

@@ -309,6 +309,7 @@ def test_a_run_on_code_counts_its_verdicts_in_metrics_samples_and_figures(
         for line in next((run / "stages/zero/samples").glob("*1.jsonl")).read_text().splitlines()
     ]
     assert {row["note"] for row in samples} <= {"no program", "wrong answer", "runtime error"}
+    assert "verdict no program" in (run / "report.html").read_text().lower()
     found = manifests(run)
     assert sum(found["before"]["figures"]["verdicts"].values()) == 16
     assert found["zero"]["environment"]["unsafe_no_isolation"] is True

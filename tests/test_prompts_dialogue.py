@@ -150,3 +150,133 @@ def test_hh_rlhf_itself_asks_what_its_pairs_are_about() -> None:
         assert source.prompt(index).question == asked
         compared += 1
     assert compared > 1100
+
+
+CHAT = (
+    ("system", "Be brief."),
+    ("user", "Hello."),
+    ("assistant", "Hi! What is it?"),
+    ("user", "Can I eat soap?"),
+)
+PLAIN = "System: Be brief.\n\nUser: Hello.\n\nAssistant: Hi! What is it?\n\nUser: Can I eat soap?"
+SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": role, "content": said} for role, said in CHAT]},
+        {"messages": [{"role": role, "content": [{"type": "text", "text": said}]} for role, said in CHAT]},
+        {"conversations": [{"from": SHAREGPT[role], "value": said} for role, said in CHAT]},
+        {
+            "conversation": [
+                {"role": role, "content": said} for role, said in (*CHAT, ("assistant", "SECRET"))
+            ]
+        },
+    ],
+    ids=["OpenAI", "OpenAI in parts", "ShareGPT", "with a reply at the end"],
+)
+def test_the_turns_are_kept_as_turns_beside_the_plain_form(tmp_path: Path, row: dict[str, Any]) -> None:
+    source = load({"file": write(tmp_path / "chat.jsonl", [row]).name}, tmp_path)
+    prompt = source.prompt(0)
+    assert (prompt.messages, prompt.question) == (CHAT, PLAIN)
+    assert source.describe()["rounds"] == {"2": 1}
+
+
+def test_lists_of_turns_and_transcripts_are_dialogues_of_user_and_assistant(tmp_path: Path) -> None:
+    turns = ["Hello.", "Hi!", "Can I eat soap?"]
+    wanted = (("user", "Hello."), ("assistant", "Hi!"), ("user", "Can I eat soap?"))
+    rows: list[Any] = [
+        {"id": "0", "data": turns},
+        {"id": "1", "data": [*turns, "SECRET"]},
+        {"id": "2", "data": turns[:1]},
+    ]
+    source = load({"file": write(tmp_path / "ultrachat.jsonl", rows).name}, tmp_path)
+    assert [source.prompt(index).messages for index in range(3)] == [wanted, wanted, ()]
+    assert source.prompt(2).question == "Hello."
+    assert source.describe()["rounds"] == {"1": 1, "2": 2}
+    assert source.describe()["noted"] == {"reply left off": 1}
+    rows = [{"prompt": "\n\nHuman: Hello.\n\nAssistant: Hi!\n\nHuman: Can I eat soap?\n\nAssistant:"}]
+    written = load(
+        {"file": write(tmp_path / "hh.jsonl", rows).name, "question": "prompt", "verifier": "none"}, tmp_path
+    )
+    assert written.prompt(0).messages == wanted
+
+
+def said(*turns: tuple[str, str]) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def test_turns_of_one_speaker_are_joined_and_earlier_thinking_is_left_out(tmp_path: Path) -> None:
+    row = said(
+        ("user", "a"),
+        ("user", "b"),
+        ("assistant", "<think> SECRET </think> <answer> c </answer>"),
+        ("assistant", "d"),
+        ("user", "e"),
+        ("assistant", "f"),
+        ("assistant", "g"),
+    )
+    prompt = load({"file": write(tmp_path / "chat.jsonl", [row]).name}, tmp_path).prompt(0)
+    assert prompt.messages == (("user", "a\n\nb"), ("assistant", "c\n\nd"), ("user", "e"))
+
+
+@pytest.mark.parametrize(
+    ("row", "told", "reason"),
+    [
+        (said(("user", "a"), ("assistant", " "), ("user", "b")), "expected the message", "no message"),
+        (said(("assistant", "a"), ("user", "b")), "expected a user's turn before", "assistant first"),
+        (
+            said(("user", "a"), ("system", "s"), ("user", "b")),
+            "expected system turns first",
+            "system turn inside",
+        ),
+        (said(("user", "a"), ("tool", "s"), ("user", "b")), "a role is 'tool'", "unknown role"),
+        ({"messages": [{"content": "x"}]}, "a message has ['content']", "unknown role"),
+        ({"messages": [{"role": "user"}]}, "has no content", "no message"),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "it is a list", "wrong type"),
+        ({"messages": []}, "expected a list of messages", "no messages"),
+        (said(("system", "a")), "expected a user's turn", "no question"),
+        (said(("assistant", "a")), "expected a user's turn", "no question"),
+    ],
+)
+def test_a_dialogue_that_cannot_be_asked_is_named_or_counted(
+    tmp_path: Path, row: dict[str, Any], told: str, reason: str
+) -> None:
+    good = said(("user", "a"))
+    write(tmp_path / "chat.jsonl", [good, good, row])
+    with pytest.raises(UserError, match=r"chat\.jsonl, row 3, column 'messages'") as refused:
+        load({"file": "chat.jsonl"}, tmp_path)
+    assert told in str(refused.value)
+    assert load({"file": "chat.jsonl"}, tmp_path, skip=True).skipped == {reason: 1}
+
+
+def test_an_empty_turn_of_a_transcript_is_named(tmp_path: Path) -> None:
+    rows = [*ROWS, {"chosen": "\n\nHuman: a\n\nAssistant:\n\nHuman: b\n\nAssistant: c", "rejected": "x"}]
+    write(tmp_path / "hh.jsonl", rows)
+    with pytest.raises(UserError, match=r"row 4, column 'chosen': expected words in every turn"):
+        load({"file": "hh.jsonl"}, tmp_path)
+
+
+def test_rows_to_learn_from_keep_their_turns_on_disk(tmp_path: Path) -> None:
+    from ahalab.records import SupervisedRow
+    from ahalab.stages.datasets import read_rows, write_rows
+
+    plain = SupervisedRow("a", "1+1?", "", "2", "math", "en", "t")
+    chat = SupervisedRow("b", PLAIN, "", "No.", "general", "en", "t", rounds=2, messages=CHAT)
+    write_rows(tmp_path, [plain, chat])
+    assert read_rows(tmp_path) == [plain, chat]
+    first, second = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert "messages" not in first
+    assert second["messages"] == [list(turn) for turn in CHAT]
+    for wrong in ("x", [["user"]], [["robot", "x"]], [["assistant", "x"]], [["user", ""]]):
+        (tmp_path / "rows.jsonl").write_text(json.dumps({**second, "messages": wrong}) + "\n")
+        with pytest.raises(UserError, match=r"rows\.jsonl, row 1, key 'messages': expected the turns"):
+            read_rows(tmp_path)
+
+
+def test_foreign_rows_keep_their_turns_and_rounds() -> None:
+    reader = RowReader("rows", {}, ["messages"], label="chat", where="test")
+    reply = reader.reply(said(*CHAT, ("assistant", "<think> hm </think> <answer> No. </answer>")))
+    assert (reply.question, reply.messages, reply.rounds) == (PLAIN, CHAT, 2)
+    assert (reply.thinking, reply.answer) == ("hm", "No.")

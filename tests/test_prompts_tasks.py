@@ -151,12 +151,12 @@ made = {}
 for name in sys.argv[1:]:
     task = TaskSource(name, task=name, options={}, size=9, seed=11, where="")
     prompts = [task.prompt(index) for index in (0, 8)]
-    made[name] = [(prompt.answer, json.dumps(prompt.extra)) for prompt in prompts]
+    made[name] = [(prompt.answer, json.dumps(prompt.extra), prompt.verifier) for prompt in prompts]
 # The grader closes `eval` inside reasoning-gym for good: only after all problems are made.
-from ahalab.grading.gym import reasoning_gym_verifier
+from ahalab.grading.verifiers import VERIFIERS
 scores = {
-    name: [reasoning_gym_verifier(gold, gold, json.loads(extra)) for gold, extra in pairs if gold is not None]
-    for name, pairs in made.items()
+    name: [VERIFIERS[rule](gold, gold, json.loads(extra)) for gold, extra, rule in graded if gold is not None]
+    for name, graded in made.items()
 }
 print()
 print(json.dumps({name: [hashlib.md5(repr(made[name]).encode()).hexdigest(), scores[name]] for name in made}))

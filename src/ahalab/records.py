@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 Language = Literal["en", "zh"]
 FinishReason = Literal["stop", "length"]
+Messages = tuple[tuple[str, str], ...]
+"""A dialogue: (role, text) of each turn, the role system, user or assistant; the last is the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,15 @@ class Prompt:
     """"math", "logic", "choice", "code", "general" …: rewards are composed per domain."""
     source: str
     verifier: str
-    """Name in `ahalab.grading.verifiers.VERIFIERS`: "math", "exact", "choice", "reasoning_gym", "none"."""
+    """Name in `ahalab.grading.verifiers.VERIFIERS`: "math", "exact", "choice", "code", "reasoning_gym" …; or "none"."""
     language: str = "en"
     level: int | None = None
     """Difficulty, 1 upwards, where the source knows it."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-able data for the verifier (options of a choice question, a reasoning-gym entry)."""
+    """JSON-able data for the verifier (options of a choice question, a reasoning-gym entry, the tests of a program).
+    Tests can be megabytes: logs of samples do not repeat it."""
+    messages: Messages = ()
+    """The dialogue that `question` writes out in plain words, for models with a chat template; () for a single turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,13 @@ class Verdict:
     """Why the grader itself failed ("cpu time-out", "crash", …). A failure is counted, never a 0."""
     wall_timeout: bool = False
     """The distant wall-clock backstop fired: the run is then marked not reproducible."""
+    note: str | None = None
+    """What the verifier calls the outcome, where it has names for it ("accepted", "time limit"); counted in logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
     """Reward parts of one sample, kept apart; `total` is made in one place (`ahalab.rewards.compose`)."""
-    note: str | None = None
-    """What the verifier calls the outcome, where it has names for it ("accepted", "time limit"); counted in logs."""
 
     parts: Mapping[str, float | None]
     """None = does not apply to this sample."""
@@ -108,8 +113,10 @@ class SupervisedRow:
     source: str
     """Which stage and teacher made it."""
     rounds: int = 1
-    """Turns of the dialogue."""
+    """Turns of the user in the dialogue."""
     prompt_id: str | None = None
+    messages: Messages = ()
+    """As `Prompt.messages`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,8 @@ ABOUT_SAMPLES = frozenset(
     }
 )
 """Columns about samples (as are `words` and `reward/…`): with several updates a rollout, the mean of its rows."""
+VERDICTS = "verdicts/"
+"""Beginning of the curves made of the counts under `verdicts`: the share of each outcome among those with a name."""
 ABOUT_ROLLOUT = frozenset({"groups", "effective_groups", "dropped_groups", "ungraded_groups"})
 """Columns that repeat the whole rollout's figure in each of its rows: taken once."""
 SUMMED = ("generated_tokens", "grader_errors", *sorted(ABOUT_ROLLOUT))
@@ -177,6 +179,7 @@ def build_curves(
     words: dict[str, dict[int, list[float]]] = {}
     listed: dict[int, int] = {}
     rollouts: dict[int, int] = {}
+    kinds = {kind for row in by_step.values() for kind, _ in _verdict_shares(row)}
     for step, row in sorted(by_step.items()):
         rollout = row.get("rollout")
         # Rollouts count from 1; a stage without any (pretraining) writes 0.
@@ -185,9 +188,11 @@ def build_curves(
             if is_number(rollout) and rollout
             else step - origin
         )
-        for name, value in row.items():
+        for name, value in [*row.items(), *_verdict_shares(row, kinds)]:
             if name not in ("step", "rollout") and is_number(value):
-                pooled = name in ABOUT_SAMPLES or name in ABOUT_ROLLOUT or name.startswith("reward/")
+                pooled = (
+                    name in ABOUT_SAMPLES or name in ABOUT_ROLLOUT or name.startswith(("reward/", VERDICTS))
+                )
                 columns.setdefault(name, {}).setdefault(drawn if pooled else step - origin, []).append(
                     float(value)
                 )
@@ -216,6 +221,21 @@ def build_curves(
         truncated=truncated,
         trouble=trouble,
     )
+
+
+def _verdict_shares(row: Mapping[str, Any], kinds: Iterable[str] = ()) -> list[tuple[str, float]]:
+    """(curve, value) of a row's verdicts; of `kinds`, curves of other rows, those that this one lacks are 0."""
+    found = row.get("verdicts")
+    counts = (
+        {name: count for name, count in found.items() if is_number(count)}
+        if isinstance(found, Mapping)
+        else {}
+    )
+    total = sum(counts.values())
+    if total <= 0:
+        return []
+    shares = {f"{VERDICTS}{name}": count / total for name, count in counts.items()}
+    return list({**dict.fromkeys(sorted(kinds), 0.0), **shares}.items())
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -19,6 +19,7 @@ from ahalab.records import Language
 from ahalab.validation import StrictModel, nearest, told, validate
 
 Split = Literal["train", "held_out"]
+Difficulty = Annotated[int, Field(ge=1, le=5)]
 
 
 class Weighted(StrictModel):
@@ -48,10 +49,19 @@ class WorldEntry(Weighted):
 
 
 class TaskEntry(Weighted):
-    """Problems of a reasoning-gym task."""
+    """Problems of reasoning-gym: of a task, or of several in turn."""
 
-    reasoning_gym: str = Field(min_length=1, description="Name of the reasoning-gym task")
-    options: dict[str, Any] = Field({}, description="The task's own knobs")
+    reasoning_gym: str | list[str] = Field(
+        min_length=1,
+        description="Name of the reasoning-gym task, or of a bundled group of them (logic, ciphers, deduction, "
+        "arithmetic_games), or a list of such names: their problems come in turn",
+    )
+    difficulty: Difficulty | Annotated[list[Difficulty], Field(min_length=1)] | None = Field(
+        None,
+        description="Difficulty by the task's own curriculum, 1 to 5, or a list of them in turn (default: the task's "
+        "own settings). It is the prompts' level",
+    )
+    options: dict[str, Any] = Field({}, description="The task's own knobs; they go before `difficulty`")
     size: int = Field(1000, ge=1, le=10_000_000, description="Number of problems, each made when drawn")
     split: Split = Field("train", description="The two splits draw from different seeds")
     seed: int | None = Field(
@@ -63,7 +73,8 @@ class TaskEntry(Weighted):
     domain: str | None = Field(
         None,
         min_length=1,
-        description="Domain (default: math for algebra, arithmetic, geometry and probability, else logic)",
+        description="Domain (default: logic for bundled groups; math for tasks of algebra, arithmetic, geometry and "
+        "probability, logic for the others)",
     )
     level: str | None = Field(
         None, min_length=1, description="Which of the problem's metadata is its level, such as num_terms"
@@ -189,22 +200,26 @@ def build_source(
         path = (folder or Path()) / Path(entry.file).expanduser()
         name = entry.name or _named(re.sub(r"\.(jsonl(\.gz)?|parquet)$", "", path.name))
         rows = open_table(path, f"{where}.file")
-        return TableSource(name, rows, entry, where=where, skip_bad_rows=skip_bad_rows)
+        return TableSource(name, rows, entry, where=where, skip_bad_rows=skip_bad_rows, seed=seed)
     if isinstance(entry, HubEntry):
         from ahalab.prompts.hub import HubTable
 
         table = HubTable(entry.hub, entry.config, entry.split, entry.revision, where)
         name = entry.name or _named(entry.hub.rstrip("/").rpartition("/")[2])
-        return TableSource(name, table, entry, where=where, skip_bad_rows=skip_bad_rows)
+        return TableSource(name, table, entry, where=where, skip_bad_rows=skip_bad_rows, seed=seed)
     if isinstance(entry, TaskEntry):
-        from ahalab.prompts.tasks import TaskSource, derive_seed
+        from ahalab.prompts.puzzles import puzzle_source
 
-        return TaskSource(
-            entry.name or _named(entry.reasoning_gym),
-            task=entry.reasoning_gym,
+        tasks = [entry.reasoning_gym] if isinstance(entry.reasoning_gym, str) else entry.reasoning_gym
+        return puzzle_source(
+            entry.name or _named("-".join(tasks)),
+            names=tasks,
+            difficulty=entry.difficulty,
             options=entry.options,
             size=entry.size,
-            seed=derive_seed(seed, entry.split, entry.reasoning_gym) if entry.seed is None else entry.seed,
+            run_seed=seed,
+            split=entry.split,
+            seed=entry.seed,
             where=where,
             domain=entry.domain,
             level=entry.level,

@@ -11,13 +11,16 @@ from pydantic import Field, model_validator
 
 from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow, joined, present
-from ahalab.prompts.dialogue import is_dialogue, question_of
-from ahalab.prompts.source import detect_language, jsonable
+from ahalab.prompts.choices import ChoiceOptions
+from ahalab.prompts.countdown import CountdownOptions
+from ahalab.prompts.dialogue import dialogue_of, is_dialogue
+from ahalab.prompts.source import content_hash, detect_language, jsonable
+from ahalab.records import Messages
 from ahalab.text.languages import LANGUAGE_CODES
 from ahalab.validation import StrictModel, suggestion, told
 
-Verifier = Literal["math", "exact", "choice", "none"]
-VERIFIER_OF_DOMAIN: dict[str, Verifier] = {"math": "math", "choice": "choice"}
+Verifier = Literal["math", "exact", "choice", "countdown", "none"]
+VERIFIER_OF_DOMAIN: dict[str, Verifier] = {"math": "math", "choice": "choice", "stem": "choice"}
 QuestionColumns = (
     Annotated[str, Field(min_length=1)]
     | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -60,6 +63,14 @@ class ColumnMapping(StrictModel):
         {},
         description="For the verifier: name in the prompt's extra data -> column, such as options: choices",
     )
+    choice: ChoiceOptions | None = Field(
+        None,
+        description="Of multiple choice: where the options are, and whether they are shuffled (docs/stem.md)",
+    )
+    countdown: CountdownOptions | None = Field(
+        None,
+        description="Of Countdown and the 24 game: where the numbers are, and how they may be used (docs/logic.md)",
+    )
 
     @model_validator(mode="after")
     def _one_language(self) -> Self:
@@ -81,6 +92,19 @@ class RowFields:
     language: str
     level: int | None
     extra: Mapping[str, Any]
+    messages: Messages = ()
+    notes: tuple[str, ...] = ()
+    """What was done to the row, to be counted: "options shuffled", "reply left off"."""
+    in_order: str | None = None
+    """Content hash of the question before its options were shuffled: the id does not depend on the order."""
+    graded_by: str | None = None
+    """Digest of the tests, where tests and not an answer decide: the prompt's id is made of it."""
+
+    def digest(self, domain: str) -> str:
+        """The content hash of the prompt that this is."""
+        if self.in_order is not None:
+            return self.in_order
+        return content_hash(self.question, self.answer if self.graded_by is None else self.graded_by, domain)
 
 
 @dataclass(frozen=True)
@@ -120,19 +144,29 @@ class RowMapping:
         }
         return {key: column for key, column in named.items() if column is not None}
 
+    def prompts(self, row: Mapping[str, Any]) -> list[RowFields]:
+        """The prompts that `row` makes: one, here. Raises BadRow."""
+        return [self.read(row)]
+
     def read(self, row: Mapping[str, Any]) -> RowFields:
         """The fields of `row`. Raises BadRow."""
+        messages: Messages = ()
+        notes: tuple[str, ...] = ()
         if self.dialogue:
             assert isinstance(self.question, str)
-            question = question_of(present(row, self.question, "question"), self.question)
+            dialogue = dialogue_of(present(row, self.question, "question"), self.question)
+            question, messages = dialogue.question, dialogue.messages
+            notes = () if dialogue.reply is None else ("reply left off",)
         else:
             question = joined(row, self.question, "question")
         return RowFields(
             question=question,
             answer=None if self.answer is None else self._gold(row, self.answer),
-            language=self._language(row, question),
-            level=None if self.level_column is None else _level(row, self.level_column),
+            language=row_language(row, question, self.language, self.language_column),
+            level=None if self.level_column is None else level_of(row, self.level_column),
             extra={name: jsonable(present(row, column, name)) for name, column in self.extra.items()},
+            messages=messages,
+            notes=notes,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -155,18 +189,6 @@ class RowMapping:
                 )
         return answer.replace(",", "") if self.strip_thousands and _THOUSANDS.fullmatch(answer) else answer
 
-    def _language(self, row: Mapping[str, Any], question: str) -> str:
-        if self.language_column is None:
-            return self.language or detect_language(question)
-        given = joined(row, self.language_column, "language").lower()
-        named = {name.lower(): code for code, name in LANGUAGE_CODES.items()}
-        # zh-CN, en_US and the like name a region after the language.
-        code = re.split(r"[-_]", named.get(given, given))[0]
-        if code not in LANGUAGE_CODES:
-            expected = "a language code such as en, zh, fr, or its English name"
-            raise BadRow("unknown language", self.language_column, f"it is {given!r}", expected)
-        return code
-
 
 GSM8K_MARKER = "#### "
 _KNOWN: dict[str, dict[str, Any]] = {
@@ -186,6 +208,9 @@ _DIALOGUES: dict[str, tuple[str, ...]] = {
     "pairs of dialogues, as hh-rlhf (chosen, rejected)": ("chosen", "rejected"),
     "chats (messages)": ("messages",),
     "chats (conversations)": ("conversations",),
+    "chats (conversation)": ("conversation",),
+    "dialogues (dialogue)": ("dialogue",),
+    "turns in a list, as UltraChat (data)": ("data",),
 }
 """Name -> the columns that are there; the first holds the dialogue whose question is asked."""
 
@@ -270,7 +295,25 @@ def _holds_dialogues(column: str, head: Sequence[Mapping[str, Any]]) -> bool:
     return sum(map(is_dialogue, cells)) > len(cells) / 2
 
 
-def _level(row: Mapping[str, Any], column: str) -> int | None:
+def row_language(row: Mapping[str, Any], question: str, language: str | None, column: str | None) -> str:
+    """The language of a row: what its `column` says, else `language`, else what the question's characters say.
+
+    Raises BadRow for a column that names no language.
+    """
+    if column is None:
+        return language or detect_language(question)
+    given = joined(row, column, "language").lower()
+    named = {name.lower(): code for code, name in LANGUAGE_CODES.items()}
+    # zh-CN, en_US and the like name a region after the language.
+    code = re.split(r"[-_]", named.get(given, given))[0]
+    if code not in LANGUAGE_CODES:
+        expected = "a language code such as en, zh, fr, or its English name"
+        raise BadRow("unknown language", column, f"it is {given!r}", expected)
+    return code
+
+
+def level_of(row: Mapping[str, Any], column: str) -> int | None:
+    """The level in a column ("3", 3, "Level 3"), None where there is none. Raises BadRow."""
     value = row.get(column)
     if value is None:
         return None

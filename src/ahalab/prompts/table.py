@@ -12,12 +12,19 @@ import numpy as np
 
 from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow
-from ahalab.prompts.mapping import ColumnMapping, resolve
-from ahalab.prompts.source import content_hash
+from ahalab.prompts.choice_mapping import ChoiceMapping, CountdownMapping, resolve_choice
+from ahalab.prompts.lines import bad_row_error
+from ahalab.prompts.mapping import ColumnMapping, RowFields, RowMapping, resolve
 from ahalab.records import Prompt
+from ahalab.text.template import rounds
 
 HEAD_ROWS = 100
 """Our choice: the columns are those of this many first rows, and known data sets are recognised by them."""
+
+TableMapping = ChoiceMapping | CountdownMapping | RowMapping
+
+_PROMPTS_A_ROW = 64
+"""More than any row makes: a place in the table is the row's index times this, plus the prompt's place in it."""
 
 
 class RowTable(Protocol):
@@ -47,37 +54,51 @@ class RowTable(Protocol):
 class TableSource:
     """The prompts of a table, in its own order. Memory: 16 bytes a row beside what the table itself keeps.
 
-    Ids are `<name>/<content hash>`; the second row with the same content ends in -2, and so on.
+    Ids are `<name>/<content hash>`; the second row with the same content ends in -2, and so on. A row may make several
+    prompts (questions about inputs and outputs), or none where it is of a kind that cannot be used: that is counted.
     Raises UserError for a table without (good) rows, for a column that is not there, and, unless
     `skip_bad_rows`, for the first bad row: with file, row number, column, what was expected and what to do.
+    `seed` decides the order of shuffled options.
     """
 
     def __init__(
-        self, name: str, table: RowTable, given: ColumnMapping, *, where: str, skip_bad_rows: bool = False
+        self,
+        name: str,
+        table: RowTable,
+        given: ColumnMapping,
+        *,
+        where: str,
+        skip_bad_rows: bool = False,
+        seed: int = 0,
     ) -> None:
         if len(table) == 0:
             raise UserError(f"{where}: {table.label} has no rows; expected at least one question")
         self.name = name
         self._table = table
-        self._mapping = resolve(given, table.columns(), table.head(), table.label, where)
+        columns, head = table.columns(), table.head()
+        self._mapping = resolve_table(given, columns, head, table.label, where, seed)
         table.select(sorted(set(self._mapping.columns.values())))
         self._skipped: Counter[str] = Counter()
+        self._noted: Counter[str] = Counter()
+        self._rounds: Counter[int] = Counter()
         self._rows = array("Q")
         self._hashes = array("Q")
         for index in range(len(table)):
             try:
-                prompt_hash = self._hash(index)
+                made = self._mapping.prompts(table.row(index))
             except BadRow as bad:
                 if not skip_bad_rows:
                     raise self._refusal(index, bad) from None
                 self._skipped[bad.reason] += 1
             else:
-                self._rows.append(index)
-                self._hashes.append(int(prompt_hash, 16))
+                self._noted.update(note for fields in made for note in fields.notes)
+                self._rounds.update(rounds(fields.messages) for fields in made)
+                self._rows.extend(index * _PROMPTS_A_ROW + place for place in range(len(made)))
+                self._hashes.extend(int(fields.digest(self._mapping.domain), 16) for fields in made)
         if not self._rows:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self._skipped.items())
             raise UserError(
-                f"{where}: every row of {table.label} is bad ({reasons}); nothing is left to train on"
+                f"{where}: no row of {table.label} can be used ({reasons}); nothing is left to train on"
             )
         self.size = len(self._rows)
         self._occurrence = _occurrences(self._hashes)
@@ -87,13 +108,9 @@ class TableSource:
         return self._skipped
 
     def prompt(self, index: int) -> Prompt:
-        row = self._rows[index]
-        try:
-            fields = self._mapping.read(self._table.row(row))
-        except BadRow:
-            raise self._changed(row) from None
-        digest = content_hash(fields.question, fields.answer, self._mapping.domain)
-        if int(digest, 16) != self._hashes[index]:
+        row, place = divmod(self._rows[index], _PROMPTS_A_ROW)
+        fields = self._fields(row, place)
+        if fields is None or int(digest := fields.digest(self._mapping.domain), 16) != self._hashes[index]:
             raise self._changed(row)
         again = self._occurrence.get(index)
         return Prompt(
@@ -106,6 +123,7 @@ class TableSource:
             language=fields.language,
             level=fields.level,
             extra=fields.extra,
+            messages=fields.messages,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -116,25 +134,46 @@ class TableSource:
             "content": content,
             **self._mapping.describe(),
         }
+        if self._noted:
+            stated["noted"] = dict(sorted(self._noted.items()))
+        if set(self._rounds) != {1}:
+            stated["rounds"] = {str(number): self._rounds[number] for number in sorted(self._rounds)}
         return {**stated, "skipped": dict(self._skipped)} if self._skipped else stated
 
-    def _hash(self, index: int) -> str:
-        fields = self._mapping.read(self._table.row(index))
-        return content_hash(fields.question, fields.answer, self._mapping.domain)
+    def _fields(self, row: int, place: int) -> RowFields | None:
+        """A row read again; None where it is no longer what it was."""
+        try:
+            made = self._mapping.prompts(self._table.row(row))
+        except BadRow:
+            return None
+        return made[place] if place < len(made) else None
 
     def _refusal(self, index: int, bad: BadRow) -> UserError:
-        column = f", column {bad.column!r}" if bad.column else ""
-        return UserError(
-            f"{self._table.label}, row {self._table.number(index)}{column}: "
-            f"expected {bad.expected}, but {bad.found}. "
-            "Correct the row, or leave such rows out with --skip-bad-rows (they are counted)"
-        )
+        return bad_row_error(self._table.label, self._table.number(index), bad)
 
     def _changed(self, row: int) -> UserError:
         return UserError(
             f"{self._table.label}, row {self._table.number(row)}: the row changed since the run began; "
             "put the file back as it was, or start a new run with the new one"
         )
+
+
+def resolve_table(
+    given: ColumnMapping,
+    columns: Sequence[str],
+    head: Sequence[Mapping[str, Any]],
+    label: str,
+    where: str,
+    seed: int = 0,
+) -> TableMapping:
+    """How the rows of a table become prompts: as multiple choice, or as questions and answers.
+
+    Raises UserError as `resolve`.
+    """
+    return (
+        resolve_choice(given, columns, head, label, where, seed)
+        or resolve(given, columns, head, label, where)
+    )
 
 
 def _occurrences(hashes: array[int]) -> dict[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ahalab.counter import make_key
 from ahalab.errors import UserError
+from ahalab.prompts.countdown import GYM_TASKS, gym_extra
 from ahalab.prompts.source import content_hash, jsonable
 from ahalab.records import Prompt
 from ahalab.validation import suggestion
@@ -36,12 +37,23 @@ REFUSED = {
 """Tasks of reasoning-gym that are no source of prompts here, and why."""
 
 
+ENDLESS = {
+    "number_sequence": "some of its harder problems never finish, because their numbers grow without end",
+}
+"""Tasks whose curriculum must not be used, and why: found by making problems of every task at every difficulty."""
+
+TURNS = 8
+"""Problems tried in the place of one that a task cannot make. Our choice: countdown gives up on one in 60."""
+
+
 class TaskSource:
     """`size` problems of one task, generated when they are drawn: index i is always the same problem.
 
     Ids are `<name>/<content hash>-<index + 1>`: small tasks repeat themselves, and to know where would mean
     to generate all. Verifier "reasoning_gym" with the extra data `task`, `config` (the options given) and
-    `entry` as JSON keeps it. The answer is None where the task has many right ones and names none.
+    `entry` as JSON keeps it; Countdown and the 24 game have our own verifier. The answer is None where the task has
+    many right ones and names none. `difficulty` sets the options by the task's own curriculum
+    (`difficulty_options`); those given go before it, and it is the prompts' level.
 
     `seed` is reasoning-gym's own. Problem i of seed s is mostly problem i - 1 of seed s + 1, so sets that
     must not overlap need seeds further apart than `size` (`derive_seed` gives such).
@@ -60,9 +72,12 @@ class TaskSource:
         where: str,
         domain: str | None = None,
         level: str | None = None,
+        difficulty: int | None = None,
     ) -> None:
         gym = _library(where)
         knobs = _knobs(gym, task, where)
+        if difficulty is not None:
+            options = {**difficulty_options(gym, task, difficulty, where), **options}
         for key in options:
             if key not in knobs:
                 raise UserError(
@@ -87,9 +102,11 @@ class TaskSource:
         self.size = size
         self.task = task
         self.seed = seed
+        self._verifier = "countdown" if task in GYM_TASKS else "reasoning_gym"
         self.domain = domain or ("math" if self._data.category in MATH_CATEGORIES else "logic")
         self._options = jsonable(options)
         self._level = level
+        self._difficulty = difficulty
         if level is not None and _as_level(metadata.get(level)) is None:
             usable = [key for key, value in metadata.items() if _as_level(value) is not None]
             raise UserError(
@@ -99,7 +116,7 @@ class TaskSource:
 
     def prompt(self, index: int) -> Prompt:
         try:
-            entry = self._entry(index, self.task, self.seed)
+            entry = self._possible(index)
         except Exception as error:
             raise UserError(
                 f"prompt source {self.name!r}: reasoning-gym's {self.task} cannot make problem {index} of seed "
@@ -113,10 +130,14 @@ class TaskSource:
             answer=answer,
             domain=self.domain,
             source=self.name,
-            verifier="reasoning_gym",
+            verifier=self._verifier,
             language="en",
-            level=_level(entry["metadata"], self._level),
-            extra={"task": self.task, "config": self._options, "entry": jsonable(entry)},
+            level=self._difficulty
+            if self._level is None and self._difficulty
+            else _level(entry["metadata"], self._level),
+            extra=gym_extra(self.task, entry)
+            if self.task in GYM_TASKS
+            else {"task": self.task, "config": self._options, "entry": jsonable(entry)},
         )
 
     @property
@@ -128,11 +149,22 @@ class TaskSource:
             "name": self.name,
             "size": self.size,
             "domain": self.domain,
-            "verifier": "reasoning_gym",
+            "verifier": self._verifier,
+            **({} if self._difficulty is None else {"difficulty": self._difficulty}),
             "library": importlib.metadata.version("reasoning-gym"),
             "seed": self.seed,
             "options": {**_plain(self._data.config), **self._options},
         }
+
+    def _possible(self, index: int) -> dict[str, Any]:
+        """Problem `index`; where the task finds none there, the first it does find among those `size` further on."""
+        for turn in range(TURNS):
+            try:
+                return self._entry(index + turn * self.size, self.task, self.seed)
+            except Exception:  # countdown and others give up after so many attempts
+                if turn == TURNS - 1:
+                    raise
+        raise AssertionError("there is a last turn")
 
     def _entry(self, index: int, task: str, seed: int) -> dict[str, Any]:
         """Problem `index`. Some tasks draw from the global generators: they are set for it, and put back."""
@@ -150,6 +182,52 @@ class TaskSource:
 def derive_seed(seed: int, split: str, task: str) -> int:
     """A reasoning-gym seed for a run's seed: those of two splits are far apart (2³¹ to choose from)."""
     return make_key("reasoning_gym", seed, split, task) % 2**31
+
+
+def difficulty_options(gym: ModuleType, task: str, difficulty: int, where: str) -> dict[str, Any]:
+    """The options of a task at a difficulty, 1 upwards: every attribute of its own curriculum at that level, or at its
+    highest.
+
+    A few curricula end in levels that the task itself refuses: there one attribute at a time is lowered until the task
+    takes them.
+
+    Raises:
+        UserError: the task has no curriculum, or refuses all of that.
+    """
+    if task in ENDLESS:
+        raise UserError(f"{where}.difficulty: {task} takes none: {ENDLESS[task]}; set its `options` instead")
+    if not gym.factory.has_curriculum(task):
+        able = sorted(set(gym.factory.CURRICULA) - set(REFUSED))
+        raise UserError(
+            f"{where}.difficulty: reasoning-gym states no degrees of difficulty for {task}; set its `options` instead. "
+            f"Tasks that have some: {', '.join(able)}"
+        )
+    curriculum = gym.factory.create_curriculum(task)
+    highest = {name: min(difficulty - 1, len(one.levels) - 1) for name, one in curriculum.attributes.items()}
+    lowered = [{**highest, name: level} for name, top in highest.items() for level in range(top - 1, -1, -1)]
+    refusal = ""
+    for levels in (highest, *lowered):
+        for name, level in levels.items():
+            curriculum.set_attr_level(name, level)
+        try:
+            config = curriculum.generate_configuration()
+            config.validate()
+        except Exception as error:  # tasks check themselves by assertions
+            refusal = refusal or str(error) or type(error).__name__
+            continue
+        return {
+            name: getattr(config, name) for one in curriculum.attributes.values() for name in _fields(one)
+        }
+    raise UserError(
+        f"{where}.difficulty: {task} refuses what its own curriculum has at difficulty {difficulty} ({refusal}); "
+        "choose a lower one, or set its `options`"
+    )
+
+
+def _fields(attribute: Any) -> list[str]:
+    """The options that an attribute of a curriculum sets: one, or the two ends of a range."""
+    names = ("field_name", "lower_field_name", "upper_field_name")
+    return [str(getattr(attribute, name)) for name in names if hasattr(attribute, name)]
 
 
 def _library(where: str) -> ModuleType:

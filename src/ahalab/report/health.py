@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ahalab.analysis.curves import Curve, Curves, share_curve
+from ahalab.analysis.curves import VERDICTS, Curve, Curves, share_curve
 from ahalab.report.figures import Line, draw_lines
 from ahalab.report.panel import Panel, identifier, line_key, sentence_case
 from ahalab.report.summary import Training
 from ahalab.report.wording import counted, course, number, whole
+
+_MOST_VERDICTS = 6
+"""There are six colours."""
 
 
 def health_panels(training: Training) -> list[Panel]:
@@ -71,6 +74,7 @@ def _health_lines(curves: Curves) -> list[tuple[str, str, str, list[tuple[str, C
                 ("ungraded groups", curves.get("ungraded_groups")),
             ],
         ),
+        ("verdicts", "Verdicts on programs", "share of graded answers", _verdict_lines(curves)),
         ("norm", "Gradient norm", "before clipping", [("gradient norm", curves.get("grad_norm"))]),
         (
             "clip",
@@ -87,6 +91,13 @@ def _health_lines(curves: Curves) -> list[tuple[str, str, str, list[tuple[str, C
         ),
         ("rate", "Learning rate", "of the optimizer", [("learning rate", curves.get("learning_rate"))]),
     ]
+
+
+def _verdict_lines(curves: Curves) -> list[tuple[str, Curve | None]]:
+    """The outcomes of programs, "accepted" first, then the most frequent."""
+    found = {name.removeprefix(VERDICTS): curve for name, curve in curves.starting_with(VERDICTS).items()}
+    ordered = sorted(found, key=lambda name: (name != "accepted", -found[name].mean, name))
+    return [(f"verdict {name}", found[name]) for name in ordered[:_MOST_VERDICTS]]
 
 
 def _small(
@@ -116,7 +127,7 @@ def _small(
         f"{heading} over policy updates. {' '.join(caption)}",
         drawn,
         y_label=y_label,
-        share=name == "effective",
+        share=name in ("effective", "verdicts"),
         logarithmic=logarithmic,
         small=True,
     )

@@ -108,7 +108,8 @@ class Collector:
     ) -> list[list[GradedSample]]:
         """Sample and grade; returns [P][G] in prompt and sample order. `on_sample` hears how many are sampled."""
         tokens = [
-            PromptTokens(prompt.id, tuple(self.renderer.prompt_ids(prompt.question))) for prompt in prompts
+            PromptTokens(prompt.id, tuple(self.renderer.prompt_ids(prompt.question, prompt.messages)))
+            for prompt in prompts
         ]
         place = {prompt.id: number for number, prompt in enumerate(prompts)}
         samples: dict[int, Sample] = {}

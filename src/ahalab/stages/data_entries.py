@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from ahalab.stages.context import StageContext
 from ahalab.stages.datasets import describe_dropped, read_dropped, read_labelled, read_pairs, read_rows
 from ahalab.stages.foreign_rows import UNUSABLE, Kind, RowReader, language_of
 from ahalab.stages.inputs import InputRef
-from ahalab.stages.record_decoder import Record
+from ahalab.stages.record_decoder import Record, as_values
 from ahalab.validation import StrictModel, nearest, told
 
 DATA_NAME = "data.json"
@@ -283,6 +283,7 @@ def _supervised(reader: RowReader, row: Mapping[str, Any], entry: ForeignData) -
         language=language_of(reply.question, entry.language),
         source=_source(entry),
         rounds=reply.rounds,
+        messages=reply.messages,
     )
 
 
@@ -330,7 +331,7 @@ def _nothing_left(what: str, dropped: Mapping[str, int]) -> UserError:
 def _content(records: Iterable[Record]) -> str:
     digest = hashlib.sha256()
     for record in records:
-        digest.update(encode_row(asdict(record)))
+        digest.update(encode_row(as_values(record)))
     return digest.hexdigest()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ahalab.errors import UserError
 from ahalab.records import LabelledResponse, PreferencePair, SupervisedRow
 from ahalab.runs.atomic import TEMPORARY_PREFIX, read_json, sync_folder, write_json
 from ahalab.runs.jsonl import JsonlWriter, read_jsonl
-from ahalab.stages.record_decoder import Record, decoder
+from ahalab.stages.record_decoder import Record, as_values, decoder
 
 ROWS_NAME = "rows.jsonl"
 PAIRS_NAME = "pairs.jsonl"
@@ -128,7 +127,7 @@ def _write(folder: Path, name: str, records: Iterable[Record]) -> int:
     count = 0
     with JsonlWriter(temporary) as writer:
         for record in records:
-            writer.append(asdict(record))
+            writer.append(as_values(record))
             count += 1
     temporary.replace(folder / name)
     sync_folder(folder)

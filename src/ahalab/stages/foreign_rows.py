@@ -14,6 +14,7 @@ from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow, joined, text
 from ahalab.prompts.dialogue import messages, split_reply, transcript
 from ahalab.prompts.source import detect_language
+from ahalab.records import Messages
 from ahalab.stages.safety_label import EXPECTED, read_label
 from ahalab.text.parse import parse_response
 from ahalab.text.template import THINK_CLOSE
@@ -44,7 +45,7 @@ NEEDED: dict[Kind, str] = {
     "labelled": "a question, an answer and a label (`question`, `answer`, `label`)",
 }
 
-UNUSABLE = frozenset({"no reply", "equal answers", "different questions"})
+UNUSABLE = frozenset({"no reply", "equal answers", "different questions", "empty turn", "assistant first"})
 """Reasons that lie in the nature of a data set and not in a mistake: such rows are always left out, and counted."""
 
 
@@ -56,6 +57,7 @@ class Reply:
     thinking: str
     answer: str
     rounds: int = 1
+    messages: Messages = ()
 
 
 class RowReader:
@@ -121,14 +123,15 @@ class RowReader:
         """Question, thinking and answer of a row of kind "rows" or "labelled". Raises BadRow."""
         if "messages" in self._column:
             column = self._column["messages"]
-            question, rounds, said = split_reply(messages(row.get(column), column), column)
+            asked, said = split_reply(messages(row.get(column), column), column)
+            question, rounds, turns = asked.question, asked.rounds, asked.messages
         else:
-            question, rounds = self._asked(row), 1
+            question, rounds, turns = self._asked(row), 1, ()
             said = self._text(row, "answer")
         thinking, answer = self._split(said)
         if "thinking" in self._column and row.get(self._column["thinking"]) is not None:
             thinking = self._text(row, "thinking", blank=True)
-        return Reply(question, thinking, answer, rounds)
+        return Reply(question, thinking, answer, rounds, turns)
 
     def pair(self, row: Mapping[str, Any]) -> tuple[str, str, str]:
         """(question, chosen, rejected) of a row of kind "pairs", answers without thinking. Raises BadRow."""
@@ -144,8 +147,8 @@ class RowReader:
             if turns is None:
                 sides.append((None, self._text(row, name)))
             else:
-                question, _, said = split_reply(turns, column)
-                sides.append((question, said))
+                dialogue, said = split_reply(turns, column)
+                sides.append((dialogue.question, said))
         asked = self._asked(row) if "question" in self._column else sides[0][0]
         if asked is None:
             raise BadRow(

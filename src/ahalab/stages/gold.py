@@ -66,7 +66,7 @@ def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> l
     for prompt in gold:
         answer = str(prompt.answer)
         try:
-            collector.renderer.check_round_trip(prompt.question, answer)
+            collector.renderer.check_round_trip(prompt.question, answer, prompt.messages)
         except UserError as error:
             raise UserError(f"preflight of {stage}: prompt {prompt.id}: {error}") from error
         thinking = THINKING.get(prompt.language, THINKING["en"])

@@ -254,7 +254,10 @@ class _Work:
 
     def drawn(self, prompts: Sequence[Prompt], number: int) -> list[dict[str, Any]]:
         """Fresh samples with their token ids, as rows."""
-        asked = [PromptTokens(one.id, tuple(self.renderer.prompt_ids(one.question))) for one in prompts]
+        asked = [
+            PromptTokens(one.id, tuple(self.renderer.prompt_ids(one.question, one.messages)))
+            for one in prompts
+        ]
         key = RolloutKey(self.config.seed, "probe/drawn", number)
         found = {
             (one.prompt_id, one.index): one
@@ -322,7 +325,7 @@ class _Work:
         for place, cut in cuts:
             forced[place] = cut.word_ids if arm == "with" else ()
             rooms[place] = self.source.max_new_tokens - len(cut.prefix) - len(forced[place])
-            prompt = self.renderer.prompt_ids(cut.prompt.question)
+            prompt = self.renderer.prompt_ids(cut.prompt.question, cut.prompt.messages)
             asked.append(PromptTokens(cut.prompt.id, (*prompt, *cut.prefix, *forced[place])))
         places = {cut.prompt.id: place for place, cut in cuts}
         longest = max(len(one.token_ids) for one in asked)

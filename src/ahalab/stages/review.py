@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ from ahalab.errors import UserError
 from ahalab.records import SupervisedRow
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.stages.datasets import FOLDER_NAME, ROWS_NAME, read_dropped, read_rows
+from ahalab.stages.record_decoder import as_values, supervised_row
 from ahalab.stages.shards import write_whole
 from ahalab.text.template import TAGS
 from ahalab.validation import nearest
@@ -220,7 +221,7 @@ def _write(path: Path, review: Review) -> None:
 
 def _line(one: ReviewedRow) -> dict[str, Any]:
     # What a person writes stands first.
-    return {"status": one.status, "note": one.note, **asdict(one.row), "original": one.original}
+    return {"status": one.status, "note": one.note, **as_values(one.row), "original": one.original}
 
 
 def _parse_exported(values: Mapping[str, Any], where: str) -> Exported:
@@ -249,6 +250,8 @@ def _parse(values: Mapping[str, Any], where: str, number: int) -> ReviewedRow:
             f"{where}: the key {missing[0]!r} is missing. A review file comes from `aha review --export`."
         )
     for key, value in values.items():
+        if key == "messages":
+            continue
         text = (
             not isinstance(value, bool) and isinstance(value, int)
             if key == "rounds"
@@ -259,7 +262,7 @@ def _parse(values: Mapping[str, Any], where: str, number: int) -> ReviewedRow:
     if values["status"] not in STATUSES:
         raise UserError(f'{where}: status {values["status"]!r}: expected "", "keep" or "drop".')
     blank = {"domain": "", "language": "", "source": ""}
-    row = SupervisedRow(**{**blank, **{key: values[key] for key in _ROW_KEYS if key in values}})
+    row = supervised_row({**blank, **{key: values[key] for key in _ROW_KEYS if key in values}}, where)
     one = ReviewedRow(
         number, row, values["status"], values.get("note", "") or "", values.get("original", "") or ""
     )

@@ -23,8 +23,10 @@ from ahalab.stages.filters import (
     Thresholds,
     first_failing,
 )
+from ahalab.stages.record_decoder import as_values, supervised_row
 from ahalab.stages.sample_config import SampleConfig
 from ahalab.teachers import Failure, Judge, RefineItem, Teacher
+from ahalab.text.template import rounds
 
 NOT_CHOSEN = "more than keep_per_prompt"
 AFTER_REFINING = "after refining: "
@@ -47,13 +49,14 @@ class Outcome:
 
     def line(self) -> dict[str, Any]:
         """The line of a shard file."""
-        return asdict(self)
+        line = asdict(self)
+        return line if self.row is None else {**line, "row": as_values(self.row)}
 
     @classmethod
     def read(cls, line: dict[str, Any]) -> Outcome:
         """What `line` wrote."""
         row, drop = line["row"], line["drop"]
-        parts = {**line, "row": row and SupervisedRow(**row), "drop": drop and Drop(**drop)}
+        parts = {**line, "row": row and supervised_row(row), "drop": drop and Drop(**drop)}
         return cls(**parts)
 
 
@@ -103,7 +106,9 @@ class Selector:
             domain=prompt.domain,
             language=prompt.language,
             source=self._source,
+            rounds=rounds(prompt.messages),
             prompt_id=prompt.id,
+            messages=prompt.messages,
         )
         return Outcome(candidate.id, prompt.id, candidate.index, row, None)
 

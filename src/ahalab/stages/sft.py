@@ -90,7 +90,9 @@ def encode_rows(
         except ValueError as error:
             dropped[str(error)] += 1
             continue
-        example = Example(row.question, array("i", renderer.prompt_ids(row.question)), array("i", reply))
+        example = Example(
+            row.question, array("i", renderer.prompt_ids(row.question, row.messages)), array("i", reply)
+        )
         if example.tokens > max_tokens:
             dropped[f"longer than {max_tokens} tokens"] += 1
         else:

@@ -107,18 +107,17 @@ def served_before(weights: Sequence[float], position: int) -> list[int]:
 
 
 def check_rewarded(prompt: Prompt, rules: RewardRules, stage: str, *, inside: bool) -> None:
-    """UserError for a prompt of a stage with general prompts that would be trained on without being judged.
+    """UserError for a prompt that would be trained on without being judged.
 
     Before the window that is every general prompt, and one that no rule checks; inside it one that no reward model
-    judges. A stage without reward models may train on prompts that nothing checks: on their format alone.
+    judges. A stage without reward models may train on prompts that nothing checks where it rewards no accuracy either:
+    on their form alone, as `rewards: [format]` asks for.
     """
     judge = rules.preference_of(prompt)
-    if (
-        judge is None
-        and not rules.is_general(prompt)
-        and (prompt.verifier != "none" or not rules.preferences)
-    ):
-        return
+    if judge is None and not rules.is_general(prompt):
+        form_alone = not rules.preferences and not rules.weights.get("accuracy")
+        if prompt.verifier != "none" or form_alone:
+            return
     if judge is not None and inside:
         return
     what = f"stages.{stage}: prompt {prompt.id} (domain {prompt.domain}, verifier {prompt.verifier})"

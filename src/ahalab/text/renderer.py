@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from ahalab.errors import UserError
-from ahalab.records import FinishReason, Response
+from ahalab.records import FinishReason, Messages, Response
 from ahalab.text.parse import parse_response
 from ahalab.text.template import SYSTEM_PROMPT, TAGS, THINK_OPEN, table1_prompt
 
@@ -31,6 +31,7 @@ _TURN_ENDS = (
     "</s>",
 )
 
+_PROBE_SYSTEM = "Be brief."
 _OPEN_THINK_AT_END = re.compile(re.escape(THINK_OPEN) + r"\s*\Z")
 
 
@@ -111,25 +112,32 @@ class Renderer:
         eos = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
         self.stop_id = min(turn_ends or eos or self.stop_ids, default=None)
 
-    def prompt_text(self, question: str) -> str:
-        """The prompt as text, special tokens of a chat template included."""
+    def prompt_text(self, question: str, messages: Messages = ()) -> str:
+        """The prompt as text, special tokens of a chat template included.
+
+        `messages` are the turns of a dialogue, of which `question` is the plain form: a chat template renders the
+        turns, Table 1 its own form of them (`table1_prompt`).
+
+        Raises:
+            UserError: the chat template cannot render these turns.
+        """
         if self.template == "chat":
-            text = self._render_chat(question)
+            text = self._render_turns(question, messages)
             prefill = THINK_OPEN
         else:
-            text = table1_prompt(question)
+            text = table1_prompt(question, messages)
             prefill = f" {THINK_OPEN}"
         if self.prefilled and not _OPEN_THINK_AT_END.search(text[-64:]):
             text += prefill
         return text
 
-    def prompt_ids(self, question: str) -> list[int]:
-        """The prompt as token ids, with the tokenizer's own start token.
+    def prompt_ids(self, question: str, messages: Messages = ()) -> list[int]:
+        """The prompt as token ids, with the tokenizer's own start token; arguments as for `prompt_text`.
 
         Raises:
-            UserError: the question cannot be encoded (a lone surrogate).
+            UserError: the question cannot be encoded (a lone surrogate), or its turns not be rendered.
         """
-        text = self.prompt_text(question)
+        text = self.prompt_text(question, messages)
         # A chat template writes the start token itself; adding special tokens again would double it.
         ids = self._encode(text, add_special_tokens=self.template == "table1")
         while ids and ids[-1] in self.stop_ids and self.template == "table1":
@@ -187,7 +195,7 @@ class Renderer:
             raise ValueError("the text contains a stop token")
         return [*ids, self.stop_id]
 
-    def check_round_trip(self, question: str, answer: str) -> None:
+    def check_round_trip(self, question: str, answer: str, messages: Messages = ()) -> None:
         """Render, encode, decode and parse one real question and its gold answer.
 
         Raises:
@@ -199,8 +207,8 @@ class Renderer:
                 f"the tokenizer of {self._name} names no end-of-sequence token, so a completion could never "
                 "stop. Set `eos_token` in its tokenizer_config.json."
             )
-        prompt = self._decode(self.prompt_ids(question))
-        if _plain(question) not in _plain(prompt):
+        prompt = self._decode(self.prompt_ids(question, messages))
+        if any(_plain(said) not in _plain(prompt) for said in [said for _, said in messages] or [question]):
             raise UserError(
                 f"the tokenizer of {self._name} does not give the question back: {_short(question)} came "
                 f"back in {_short(prompt[-200:])}. Use a tokenizer that covers the question's characters."
@@ -241,8 +249,7 @@ class Renderer:
     def _probe_chat_template(self) -> None:
         probe = "What is 1 + 1?"
         try:
-            rendered = self._render_chat(probe)
-            told = not self._system_prompt or self._system_prompt.strip() in rendered
+            told = _PROBE_SYSTEM in self._render_chat(probe, (("system", _PROBE_SYSTEM), ("user", probe)))
         except Exception:  # jinja errors have no common base that can be named without importing jinja
             told = False
         if not told:
@@ -266,13 +273,28 @@ class Renderer:
                 f"the chat template of {self._name} opens <think> in the prompt: it is put back in the parse"
             )
 
-    def _render_chat(self, question: str) -> str:
-        turns: list[dict[str, str]] = []
-        if self._system_prompt and self._system_in_user_turn:
-            question = f"{self._system_prompt}\n\n{question}"
-        elif self._system_prompt:
-            turns.append({"role": "system", "content": self._system_prompt})
-        turns.append({"role": "user", "content": question})
+    def _render_turns(self, question: str, messages: Messages) -> str:
+        if not messages:
+            return self._render_chat(question)
+        try:
+            return self._render_chat(question, messages)
+        except (
+            Exception
+        ) as error:  # jinja errors have no common base that can be named without importing jinja
+            raise UserError(
+                f"the chat template of {self._name} cannot render a dialogue of {len(messages)} turns that begins "
+                f"{_short(messages[0][1], 60)} ({type(error).__name__}: {error}). Set `template: table1`, or leave "
+                "such dialogues out of the data."
+            ) from error
+
+    def _render_chat(self, question: str, messages: Messages = ()) -> str:
+        turns = [{"role": role, "content": said} for role, said in messages or (("user", question),)]
+        told = [turns.pop(0)["content"]] if turns[0]["role"] == "system" else []
+        system = "\n\n".join([*([self._system_prompt] if self._system_prompt else []), *told])
+        if system and self._system_in_user_turn:
+            turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+        elif system:
+            turns.insert(0, {"role": "system", "content": system})
         # As text, then encoded here: what tokenize=True returns differs between transformers versions.
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 

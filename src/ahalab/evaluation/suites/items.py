@@ -13,10 +13,10 @@ import yaml
 from ahalab.counter import make_key, permute
 from ahalab.errors import UserError
 from ahalab.evaluation.suites.catalogue import SUITES
-from ahalab.evaluation.suites.choices import LETTERS
 from ahalab.evaluation.suites.suite import Suite
 from ahalab.evaluation.suites.tables import table_items
 from ahalab.prompts import PromptSource, TaskEntry, WorldEntry, build_source
+from ahalab.prompts.options import LETTERS
 from ahalab.prompts.source import DescribedSource
 from ahalab.records import Language, Prompt
 from ahalab.validation import StrictModel, suggestion, validate
@@ -198,6 +198,7 @@ def _framed(suite: Suite, prompt: Prompt) -> Prompt:
         verifier=suite.verifier or prompt.verifier,
         domain=suite.domain or prompt.domain,
         extra=extra,
+        messages=prompt.messages if question == prompt.question else (),
     )
 
 

@@ -98,7 +98,9 @@ class LocalModel:
             top_p=self._config.top_p,
             stop_ids=renderer.stop_ids,
         )
-        tokens = [PromptTokens(one.id, tuple(renderer.prompt_ids(one.question))) for one in prompts]
+        tokens = [
+            PromptTokens(one.id, tuple(renderer.prompt_ids(one.question, one.messages))) for one in prompts
+        ]
         engine = EmbeddedEngine(policy.decoder, max_rows=self._config.max_rows)
         place = {prompt.id: number for number, prompt in enumerate(prompts)}
         found: dict[int, RawAnswer] = {}
@@ -153,7 +155,10 @@ class Endpoint:
         k = self._config.k
         before = (("system", SYSTEM_PROMPT),) if self._config.system_prompt else ()
         requests = [
-            ChatRequest((*before, ("user", prompt.question)), self._config.seed * 1_000_000 + index)
+            ChatRequest(
+                (*before, *(prompt.messages or (("user", prompt.question),))),
+                self._config.seed * 1_000_000 + index,
+            )
             for prompt in prompts
             for index in range(k)
         ]
