@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.grading.verifiers import choice_verifier, exact_verifier
+from ahalab.grading.choice import choice_verifier
+from ahalab.grading.verifiers import exact_verifier
 from ahalab.records import Prompt
 from ahalab.teachers.checks import final_answer
 from ahalab.teachers.protocol import Failure
