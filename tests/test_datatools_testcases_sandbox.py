@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from ahalab.datatools.testcases.problems import read_problem
 from ahalab.sandbox.open import open_executor
 from ahalab.sandbox.records import Executor
 from ahalab.sandbox.settings import SandboxSettings
-from testcase_tools import problem
+from endpoint_server import EndpointServer, endpoint_alone, say  # noqa: F401  a fixture for all
+from testcase_tools import problem, read_rows, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,38 @@ def test_a_checker_that_fails_drops_the_input_and_is_told(executor: Executor) ->
     unit = made(executor, problem(good=[GOOD], checker="raise SystemError('no')"), SEEDED[0])
     assert unit["dropped"] == {"checker: failed": 4}
     assert unit["report"]["left_out"] == "no valid input (checker: failed)"
+
+
+def test_the_command_asks_a_model_runs_its_programs_and_prints_the_report(
+    aha: Callable[..., Any], tmp_path: Path
+) -> None:
+    row = problem(good=[GOOD], bad=[ZERO, LOOP], cpu_seconds=0.5)
+    source = write_rows(tmp_path / "problems.jsonl", [row, problem("unsolved", good=[])])
+    programs = ["# boundary\nprint(0)", "# big\nprint(10**9)", "# \x1b[31mbroken\nprint(n)"]
+    reply = "\n".join(f"```python\n{one}\n```" for one in programs)
+    out = tmp_path / "out.jsonl"
+    command = [
+        "data",
+        "tests",
+        source,
+        "--out",
+        out,
+        "--inputs",
+        3,
+        "--unsafe-no-isolation",
+        "--model",
+        "fake",
+    ]
+    with EndpointServer([say(reply)]) as server:
+        ended = aha(*command, "--endpoint", server.url)
+        assert ended.code == 0, ended.err
+        assert len(server.prompts) == 1
+        again = aha(*command, "--endpoint", server.url)
+        assert len(server.prompts) == 1
+    assert again.out == ended.out
+    assert [test["stdin"] for test in read_rows(out)[0]["tests"]] == ["0\n", "1000000000\n"]
+    for words in ("double", "2/2", "left out: no correct submission", "generator: crashed", "1 exact"):
+        assert words in ended.out
+    assert "\x1b[31m" not in ended.out
+    report = json.loads((tmp_path / "out.report.json").read_text())
+    assert report["totals"]["kept"] == 2

@@ -20,13 +20,14 @@ _LAUNCHER = """\
 import io, random, sys
 seed = sys.stdin.read().strip()
 random.seed(int(seed))
-sys.argv = ["generator.py", seed]
+sys.argv = ["generator.py", seed, "large"][: 2 + int(seed) % 2]
 sys.stdin = io.TextIOWrapper(io.BytesIO(seed.encode() + b"\\n"), encoding="utf-8")
 with open("generator.py", encoding="utf-8") as file:
     source = file.read()
 exec(compile(source, "generator.py", "exec"), {"__name__": "__main__", "__file__": "generator.py"})
 """
-"""A generator finds its seed in the state of `random`, as its argument and on stdin: it takes what it knows."""
+"""A generator finds its seed in the state of `random`, as its argument and on stdin: it takes what it knows. Under odd
+seeds the word "large" follows as a second argument: those of the bundled problems then print a large input."""
 
 _WHY = {
     "time limit": "generator: time limit",
