@@ -292,6 +292,23 @@ def test_a_program_that_waits_until_it_is_ended_is_charged_for_waiting() -> None
     assert (len(played.ran), len(verdict.cases), verdict.score) == (3, 30, 0.0)
 
 
+def test_a_busy_machine_costs_no_program_its_verdict() -> None:
+    def ended(cpu: float) -> Played:
+        def play(_program: Program, _given: str) -> Outcome:
+            return Outcome("time limit", "", "", None, cpu, 20.0, 10.0)
+
+        return Played(play)
+
+    problem = CodeProblem.read({"tests": DOUBLES, "cpu_seconds": 2.0})
+    assert problem.limits().wall_seconds == 20.0
+    assert judge(problem, python(RIGHT), ended(2.01)).kind == "time limit"
+    assert judge(problem, python("import time\ntime.sleep(100)"), ended(0.05)).kind == "time limit"
+    with pytest.raises(
+        GraderFailure, match=r"^wall time-out: a program got 1\.3 of its 2 s of CPU time in 20 s"
+    ):
+        judge(problem, python(RIGHT), ended(1.3))
+
+
 def test_too_few_outcomes_are_a_failure() -> None:
     class Short(Played):
         def run(self, program: Program, inputs: Any, limits: Any) -> Iterator[Outcome]:

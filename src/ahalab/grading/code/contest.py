@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from ahalab.grading.code.budget import Budget
+from ahalab.grading.code.budget import Budget, check_starved
 from ahalab.grading.code.checker import checker_accepts
 from ahalab.grading.code.comparison import read_value, texts_agree, values_agree
 from ahalab.grading.code.extraction import Submission
@@ -41,7 +41,7 @@ def judge(
     """The verdict on a program. It ends with the first failing test, unless the problem says `partial`.
 
     Raises:
-        GraderFailure: a checker failed, or the clock ran out though the tests had time left.
+        GraderFailure: a checker failed, or the clock ran out though the program had time left.
         SandboxFailure: the sandbox failed.
     """
     if problem.calls and submission.language != "python":
@@ -192,6 +192,7 @@ class _Judging:
         if outcome is None:
             raise GraderFailure("sandbox failure: it gave fewer outcomes than it was given inputs")
         self._budget.charge(outcome)
+        check_starved(outcome, self._limits)
         return outcome
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ahalab.grading.code.budget import wall_seconds
 from ahalab.grading.code.diff import PatchFault, apply_hunks, is_diff, parse_diff
 from ahalab.grading.code.extraction import ANSWER_LIMIT, TAGS, Block, fenced_blocks
 from ahalab.grading.code.problem import MEMORY_MEGABYTES, check_keys, encodable, number, shown
@@ -40,7 +41,7 @@ class BugProblem:
         """What bounds the run of all tests."""
         return Limits(
             cpu_seconds=self.cpu_seconds,
-            wall_seconds=max(10.0, 5 * self.cpu_seconds),
+            wall_seconds=wall_seconds(self.cpu_seconds),
             memory_megabytes=self.memory_megabytes,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from ahalab.grading.code.budget import wall_seconds
 from ahalab.sandbox.records import Limits, ProgramLanguage
 
 Compare = Literal["tokens", "exact", "float"]
@@ -76,7 +77,7 @@ class CodeProblem:
         wanted += sum(len(json.dumps(test.output)) for test in self.calls)
         return Limits(
             cpu_seconds=self.cpu_seconds,
-            wall_seconds=max(10.0, 5 * self.cpu_seconds),
+            wall_seconds=wall_seconds(self.cpu_seconds),
             memory_megabytes=self.memory_megabytes,
             output_bytes=_LARGEST_OUTPUT
             if self.checker

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 
+from ahalab.grading.code.budget import check_starved
 from ahalab.grading.code.contest import end, inside
 from ahalab.grading.code.patched import BugProblem
 from ahalab.grading.code.verdicts import CaseVerdict, CodeVerdict, bad_end, summed_up
@@ -29,7 +30,7 @@ def run_unit_tests(problem: BugProblem, files: Mapping[str, str], executor: Exec
     """The verdict on changed files: accepted when every test of the problem passes.
 
     Raises:
-        GraderFailure: the tests are of a kind that is not run here.
+        GraderFailure: the tests are of a kind that is not run here, or the machine was too busy to tell.
         SandboxFailure: the sandbox failed.
     """
     try:
@@ -61,6 +62,7 @@ def run_unit_tests(problem: BugProblem, files: Mapping[str, str], executor: Exec
         end(outcomes)
     if outcome is None:
         raise GraderFailure("sandbox failure: it gave no outcome for unit tests")
+    check_starved(outcome, problem.limits())
     return _verdict(outcome, read_report(outcome.stdout, word), expected)
 
 
