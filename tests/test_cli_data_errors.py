@@ -49,7 +49,7 @@ def test_a_bad_row_is_named_and_only_skipped_when_asked(
 
     done = aha("run", recipe, "--runs", tmp_path / "runs", "--skip-bad-rows")
     assert done.code == 0, done.err
-    assert "data: skipped 1 bad rows (1 × " in done.err
+    assert "data: skipped 1 rows (1 × " in done.err
     run = tmp_path / "runs" / "small"
     assert [sum(event["reasons"].values()) for event in events(run, "skipped_rows")] == [1]
     asked = {row["question"] for row in read_samples(run / "stages" / "zero")}

@@ -269,7 +269,7 @@ def test_a_missing_empty_or_strange_file_is_refused_with_the_nearest(tmp_path: P
     assert "has no rows" in refusal(write(tmp_path / "blank.jsonl", ["", " "]))
     assert "ending in .jsonl, .jsonl.gz, .parquet" in refusal(write(tmp_path / "a.csv", ["question,answer"]))
     every = write(tmp_path / "bad.jsonl", [{"question": "q", "answer": "#### "}] * 2)
-    with pytest.raises(UserError, match=r"every row of .* is bad \(2 no answer\)"):
+    with pytest.raises(UserError, match=r"no row of .* can be used \(2 no answer\)"):
         load(every, skip=True)
 
 

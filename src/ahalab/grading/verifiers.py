@@ -9,6 +9,7 @@ from ahalab.grading.choice import choice_verifier
 from ahalab.grading.code.executor import prepare_code
 from ahalab.grading.code.patch import patch_verifier
 from ahalab.grading.code.verifier import code_verifier
+from ahalab.grading.code_io import code_io_verifier
 from ahalab.grading.countdown import countdown_verifier
 from ahalab.grading.failure import GraderFailure
 from ahalab.grading.functions import function_verifier
@@ -55,6 +56,7 @@ VERIFIERS: dict[str, Verifier] = {
     "choice": choice_verifier,
     "code": code_verifier,
     "patch": patch_verifier,
+    "code_io": code_io_verifier,
     "countdown": countdown_verifier,
     "reasoning_gym": reasoning_gym_verifier,
     "function": function_verifier,

@@ -59,7 +59,7 @@ stages:
 """
 
 PROMPTS_INTRO = """\
-`prompts` is a list of entries. The key `world`, `reasoning_gym`, `file` or `hub` says what an entry is.
+`prompts` is a list of entries. The key `world`, `reasoning_gym`, `file`, `hub` or `builtin` says what an entry is.
 Several entries are mixed by `weight`, in an order that depends on the seed and the position only."""
 
 DATA_INTRO = """\

@@ -1,6 +1,7 @@
 """Prompts: where questions come from, and the order they are asked in. Never imports torch."""
 
 from ahalab.prompts.config import (
+    BuiltinEntry,
     FileEntry,
     HubEntry,
     PromptEntry,
@@ -16,6 +17,7 @@ from ahalab.prompts.mixture import Mixture, Schedule
 from ahalab.prompts.source import DescribedSource, PromptSource, content_hash
 
 __all__ = [
+    "BuiltinEntry",
     "DescribedSource",
     "FileEntry",
     "HubEntry",

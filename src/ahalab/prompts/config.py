@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ahalab.errors import UserError
+from ahalab.prompts.contest.bundled import BuiltinSet, bundled_table
+from ahalab.prompts.contest.options import CodeOptions
 from ahalab.prompts.files import open_table
 from ahalab.prompts.mapping import ColumnMapping
 from ahalab.prompts.mixture import Mixture
@@ -45,6 +47,11 @@ class WorldEntry(Weighted):
     )
     levels: list[Annotated[int, Field(ge=1)]] | None = Field(
         None, min_length=1, description="Difficulties of the problems (default: all)"
+    )
+    sandbox: bool = Field(
+        False,
+        description="Whether functions run in the sandbox (domains code and software), as contest programs do; else a "
+        "small reader of expressions checks them",
     )
 
 
@@ -108,11 +115,28 @@ class HubEntry(Weighted, ColumnMapping):
     )
 
 
+class BuiltinEntry(Weighted):
+    """Problems of a set that comes with the project."""
+
+    builtin: BuiltinSet = Field(
+        description="contest: the bundled contest problems; bugs: modules with a bug (docs/contest-set.md)"
+    )
+    split: Split | Literal["all"] = Field(
+        "all", description="held_out: a tenth of the problems, by a hash of their names; train: the others"
+    )
+    language: Language | None = Field(None, description="Language of the questions (default: both)")
+    levels: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, min_length=1, description="Difficulties of the problems (default: all)"
+    )
+    code: CodeOptions = Field(CodeOptions(), description="What is kept of them, and how they are asked")
+
+
 KINDS: dict[str, type[Weighted]] = {
     "world": WorldEntry,
     "reasoning_gym": TaskEntry,
     "file": FileEntry,
     "hub": HubEntry,
+    "builtin": BuiltinEntry,
 }
 """The key that says what an entry is -> its model."""
 
@@ -147,7 +171,8 @@ PromptEntry = Annotated[
     Annotated[WorldEntry, Tag("WorldEntry")]
     | Annotated[TaskEntry, Tag("TaskEntry")]
     | Annotated[FileEntry, Tag("FileEntry")]
-    | Annotated[HubEntry, Tag("HubEntry")],
+    | Annotated[HubEntry, Tag("HubEntry")]
+    | Annotated[BuiltinEntry, Tag("BuiltinEntry")],
     Discriminator(_tag),
     BeforeValidator(_kind),
 ]
@@ -226,6 +251,10 @@ def build_source(
         )
     if isinstance(entry, WorldEntry):
         return _world(entry, seed, where)
+    if isinstance(entry, BuiltinEntry):
+        bundled = bundled_table(entry.builtin, entry.split, entry.levels, where)
+        mapping = ColumnMapping(language=entry.language, code=entry.code)
+        return TableSource(entry.name or entry.builtin, bundled, mapping, where=where)
     raise UserError(f"{where}: {type(entry).__name__} is no prompt entry")
 
 
@@ -244,7 +273,9 @@ def _world(entry: WorldEntry, seed: int, where: str) -> PromptSource:
     limits = {key: value for key in ("languages", "levels") if (value := getattr(entry, key)) is not None}
     name = entry.name or _named("-".join(["world", *domains]))
     try:
-        return WorldSource(name, domains=domains, split=entry.split, seed=seed, **limits)
+        return WorldSource(
+            name, domains=domains, split=entry.split, seed=seed, sandbox=entry.sandbox, **limits
+        )
     except UserError as error:
         # The world does not know which entry of which recipe asked for it.
         raise UserError(f"{where}: {str(error).removeprefix('prompts: ')}") from None

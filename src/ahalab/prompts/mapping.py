@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow, joined, present
 from ahalab.prompts.choices import ChoiceOptions
+from ahalab.prompts.contest.options import CodeOptions
 from ahalab.prompts.countdown import CountdownOptions
 from ahalab.prompts.dialogue import dialogue_of, is_dialogue
 from ahalab.prompts.source import content_hash, detect_language, jsonable
@@ -19,7 +20,9 @@ from ahalab.records import Messages
 from ahalab.text.languages import LANGUAGE_CODES
 from ahalab.validation import StrictModel, suggestion, told
 
-Verifier = Literal["math", "exact", "choice", "countdown", "none"]
+Verifier = Literal["math", "exact", "choice", "countdown", "code", "patch", "code_io", "none"]
+CODE_VERIFIERS: tuple[Verifier, ...] = ("code", "patch", "code_io")
+"""Verifiers of code problems, whose rows `ahalab.prompts.contest` reads."""
 VERIFIER_OF_DOMAIN: dict[str, Verifier] = {"math": "math", "choice": "choice", "stem": "choice"}
 QuestionColumns = (
     Annotated[str, Field(min_length=1)]
@@ -70,6 +73,9 @@ class ColumnMapping(StrictModel):
     countdown: CountdownOptions | None = Field(
         None,
         description="Of Countdown and the 24 game: where the numbers are, and how they may be used (docs/logic.md)",
+    )
+    code: CodeOptions | None = Field(
+        None, description="Of code problems: what is kept of them, and how they are asked (docs/code-data.md)"
     )
 
     @model_validator(mode="after")

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ahalab.errors import UserError
-from ahalab.prompts.cells import BadRow
+from ahalab.prompts.cells import BadRow, LeftOut
 from ahalab.prompts.choice_mapping import ChoiceMapping, CountdownMapping, resolve_choice
+from ahalab.prompts.contest.mapping import CodeMapping, resolve_code
 from ahalab.prompts.lines import bad_row_error
 from ahalab.prompts.mapping import ColumnMapping, RowFields, RowMapping, resolve
 from ahalab.records import Prompt
@@ -21,7 +22,7 @@ from ahalab.text.template import rounds
 HEAD_ROWS = 100
 """Our choice: the columns are those of this many first rows, and known data sets are recognised by them."""
 
-TableMapping = ChoiceMapping | CountdownMapping | RowMapping
+TableMapping = CodeMapping | ChoiceMapping | CountdownMapping | RowMapping
 
 _PROMPTS_A_ROW = 64
 """More than any row makes: a place in the table is the row's index times this, plus the prompt's place in it."""
@@ -86,6 +87,8 @@ class TableSource:
         for index in range(len(table)):
             try:
                 made = self._mapping.prompts(table.row(index))
+            except LeftOut as left:
+                self._skipped[left.reason] += 1
             except BadRow as bad:
                 if not skip_bad_rows:
                     raise self._refusal(index, bad) from None
@@ -144,7 +147,7 @@ class TableSource:
         """A row read again; None where it is no longer what it was."""
         try:
             made = self._mapping.prompts(self._table.row(row))
-        except BadRow:
+        except (BadRow, LeftOut):
             return None
         return made[place] if place < len(made) else None
 
@@ -166,12 +169,13 @@ def resolve_table(
     where: str,
     seed: int = 0,
 ) -> TableMapping:
-    """How the rows of a table become prompts: as multiple choice, or as questions and answers.
+    """How the rows of a table become prompts: as code problems, as multiple choice, or as questions and answers.
 
     Raises UserError as `resolve`.
     """
     return (
-        resolve_choice(given, columns, head, label, where, seed)
+        resolve_code(given, columns, label, where)
+        or resolve_choice(given, columns, head, label, where, seed)
         or resolve(given, columns, head, label, where)
     )
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ahalab.prompts.config import PromptEntry, TaskEntry, WorldEntry
+from ahalab.prompts.config import BuiltinEntry, PromptEntry, TaskEntry, WorldEntry
 from ahalab.rewards.functions import GENERAL_VERIFIERS
 from ahalab.validation import StrictModel, told
 from ahalab.world.corpus import DOMAINS
@@ -243,6 +243,7 @@ def held_out(entries: Sequence[PromptEntry]) -> list[PromptEntry]:
         )
         for entry in entries
         if isinstance(entry, WorldEntry | TaskEntry)
+        or (isinstance(entry, BuiltinEntry) and entry.split != "all")  # of all of it, no part is held out
     ]
 
 

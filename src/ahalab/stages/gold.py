@@ -17,6 +17,11 @@ GOLD_PROMPTS = 32
 
 SHOWN_FAILURES = 5
 
+_OF_CODE = (
+    " Of code problems the gold answer is a reference solution: `aha data check FILE --out GOOD.jsonl` leaves out "
+    "those whose own solution fails."
+)
+
 THINKING = {"en": "this is the reference answer.", "zh": "这是参考答案。"}
 """What a gold response thinks, in the language of its question."""
 
@@ -78,7 +83,9 @@ def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> l
         ]
         if wrong or verdict.error:
             why = verdict.error or response.fault or "the grader gives it " + ", ".join(wrong)
-            failures.append(f"  {prompt.id}: gold answer {answer!r} (verifier {prompt.verifier}): {why}")
+            failures.append(
+                f"  {prompt.id}: gold answer {answer[:200]!r} (verifier {prompt.verifier}): {why}"
+            )
     if failures:
         raise UserError(
             f"preflight of {stage}: {len(failures)} of {len(gold)} gold answers do not score full marks through the "
@@ -86,6 +93,7 @@ def check_gold(collector: Collector, prompts: Sequence[Prompt], stage: str) -> l
             + "\n".join(failures[:SHOWN_FAILURES])
             + ("\n  …" if len(failures) > SHOWN_FAILURES else "")
             + "\nCheck the answer column, `answer_after` and the verifier of this prompt source."
+            + (_OF_CODE if any(prompt.verifier in ("code", "patch") for prompt in gold) else "")
         )
     return rows
 

@@ -108,7 +108,7 @@ def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: st
         if skipped:
             context.event("skipped_rows", stage=context.name, source=source.name, reasons=skipped)
             reasons = ", ".join(f"{count} × {reason}" for reason, count in skipped.items())
-            context.progress.note(f"{source.name}: skipped {sum(skipped.values())} bad rows ({reasons})")
+            context.progress.note(f"{source.name}: skipped {sum(skipped.values())} rows ({reasons})")
     return mixture
 
 
