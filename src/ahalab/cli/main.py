@@ -14,6 +14,7 @@ from ahalab.cli import (
     analyse,
     base,
     chat,
+    data,
     evaluate,
     explain,
     probe,
@@ -51,6 +52,7 @@ app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
 app.command("analyse")(analyse.analyse)
 app.add_typer(base.app, name="base")
+app.add_typer(data.app, name="data")
 app.add_typer(words.app, name="words")
 
 
