@@ -381,6 +381,8 @@ def test_tables_that_are_no_choices_stay_what_they_were(tmp_path: Path) -> None:
     assert prompts(load(tmp_path, [plain]))[0].verifier == "exact"
     assert prompts(load(tmp_path, [{**GOOD, "answer": "x"}], verifier="exact"))[0].answer == "x"
     assert prompts(load(tmp_path, [{**GOOD, "answer": "7"}], domain="math"))[0].verifier == "math"
+    strange = [{**GOOD, "choices": "red or blue", "answer": "red"}] * 3
+    assert prompts(load(tmp_path, strange))[0].verifier == "exact"
     kept = prompts(load(tmp_path, [{**GOOD, "answer": "B"}], domain="choice", extra={"options": "choices"}))[
         0
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ahalab.counter import make_key
 from ahalab.errors import UserError
+from ahalab.prompts.cells import BadRow
 from ahalab.prompts.choices import ChoiceColumns, find_choices
 from ahalab.prompts.countdown import CountdownColumns, CountdownOptions, find_countdown
 from ahalab.prompts.dialogue import is_dialogue
@@ -183,6 +184,8 @@ def _choice(
             f"{where}: cannot tell question, options and answer in {table}. Columns there: {', '.join(columns)}. "
             "Set `question`, `answer` and `choice: {options: …}`, a column of lists or a list of columns"
         )
+    if asked is None and not wanted and not _holds_options(found, head):
+        return None  # the columns are called so, and hold something else
     key = make_key("shuffle", seed) if asked is not None and asked.shuffle else None
     return ChoiceMapping(found, given, key, given.domain or "stem")
 
@@ -215,6 +218,18 @@ def _is_countdown(given: ColumnMapping, columns: Sequence[str]) -> bool:
 
 def _is_of_dialogues(question: str | list[str] | None, head: Sequence[Mapping[str, Any]]) -> bool:
     return isinstance(question, str) and any(is_dialogue(row.get(question)) for row in head[:10])
+
+
+def _holds_options(choices: ChoiceColumns, head: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any of the first rows has options: a right answer that is none of them is a mistake to be told."""
+    for row in head:
+        try:
+            choices.read(row)
+        except BadRow as bad:
+            if bad.reason == "no options":
+                continue
+        return True
+    return False
 
 
 def _further(given: ColumnMapping) -> dict[str, str]:
