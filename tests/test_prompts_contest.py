@@ -372,14 +372,6 @@ def test_parquet_rows_read_as_json_rows_do(tmp_path: Path) -> None:
     assert load(tmp_path / "own.parquet", language="en").prompt(0).extra["tests"] == OWN["tests"]
 
 
-def test_a_statement_that_says_how_to_answer_gets_the_code_block_only(tmp_path: Path) -> None:
-    row = {**OWN, "question": "Print a + b. Limits: 1 s.", "title": None, "complete": True}
-    assert only(tmp_path, row).question == (
-        "Print a + b. Limits: 1 s.\n\nAnswer in Python 3, with the whole code in one fenced code block."
-    )
-    assert read_contest(read_contest(row).row()).complete
-
-
 @pytest.mark.parametrize(("name", "verifier", "least"), [("contest", "code", 200), ("bugs", "patch", 10)])
 def test_the_bundled_sets_are_entries_with_splits_that_do_not_overlap(
     name: str, verifier: str, least: int

@@ -104,6 +104,26 @@ def test_what_makes_no_question_is_left_out_and_counted(
         made(tmp_path, row, code=options)
 
 
+@pytest.mark.parametrize(
+    ("row", "statement", "left"),
+    [
+        (OWN, "Print a + b.\n\nExample\nInput:\n1  2\nOutput:\n3\n", "-5 5"),
+        (OWN, "Print a + b (1 <= a, b <= 3). 12 or 1 and 2 are numbers.", "1 2"),
+        (OWN_CALL, "The sum.\n\nExample:\ntotal([1,2]) == 3", "[[]]"),
+        (APPS_CALL, "The sum. a = 1, b = 2 gives 3.", "[0, 0]"),
+    ],
+)
+def test_an_example_of_the_statement_is_not_asked_for(
+    tmp_path: Path, row: dict[str, Any], statement: str, left: str
+) -> None:
+    (prompt,) = made(tmp_path, {**row, "question": statement}, code={"io": "output"})
+    assert f"\n{left}\n```" in prompt.question
+    (prompt,) = made(tmp_path, {**row, "question": statement}, code={"io": "output", "show": "program"})
+    assert (
+        f"\n{'1 2' if row is OWN else '[1, 2]' if row is APPS_CALL else '[[1, 2]]'}\n```" in prompt.question
+    )
+
+
 def test_an_output_alone_needs_no_program(tmp_path: Path) -> None:
     (prompt,) = made(tmp_path, LIVECODEBENCH, code={"io": "output", "show": "statement"})
     assert "```python" not in prompt.question

@@ -73,7 +73,6 @@ def _row(problem: ContestProblem | BugProblem) -> dict[str, Any]:
     return stated | {
         "title": problem.title,
         "question": dict(problem.question),
-        "complete": True,
         "function": problem.function,
         "class": problem.class_name,
         "signature": problem.signature,

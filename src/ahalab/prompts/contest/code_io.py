@@ -102,6 +102,10 @@ def questions(problem: Problem, statement: str, language: str, options: CodeOpti
     tests = list(_small(problem.tests))
     if not tests:
         raise LeftOut("no small test")
+    if options.show != "program":
+        tests = [test for test in tests if not _is_example(test, statement)]
+        if not tests:
+            raise LeftOut("every small test is an example in the statement")
     found: list[Question] = []
     for kind in kinds:
         if kind == "input" and problem.checker is not None:
@@ -118,6 +122,17 @@ def _small(tests: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         sizes = len(_shown(test, "input").strip()), len(_shown(test, "output").strip())
         if min(sizes) > 0 and max(sizes) <= CASE_CHARACTERS:
             yield test
+
+
+def _is_example(test: Mapping[str, Any], statement: str) -> bool:
+    """Whether the statement shows the test: the answer would stand in the question. In doubt, it does."""
+    if "stdin" in test:
+        words = f" {' '.join(statement.split())} "
+        return all(f" {' '.join(test[side].split())} " in words for side in ("stdin", "stdout"))
+    bare = "".join(statement.split())
+    values = [*test["input"], test["output"]]
+    written = ((json.dumps(value, ensure_ascii=False), repr(value)) for value in values)
+    return all(any("".join(form.split()) in bare for form in forms) for forms in written)
 
 
 def _different(tests: Sequence[Mapping[str, Any]], kind: Kind) -> list[Mapping[str, Any]]:

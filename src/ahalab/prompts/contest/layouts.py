@@ -92,7 +92,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "contest",
         "our own contest problems",
         ("question", "tests"),
-        (*_OWN, "function", "class", "signature", "compare", "tolerance", "checker", "generator", "complete"),
+        (*_OWN, "function", "class", "signature", "compare", "tolerance", "checker", "generator"),
         own.read_contest,
     ),
 )

@@ -50,7 +50,6 @@ def read_contest(row: Mapping[str, Any]) -> Problem:
         good=good,
         bad=bad,
         generator=reading.optional_text(row, "generator"),
-        complete=row.get("complete") is True,
     )
 
 

@@ -56,8 +56,6 @@ class Problem:
     good: tuple[Solution, ...] = ()
     bad: tuple[Solution, ...] = ()
     generator: str | None = None
-    complete: bool = False
-    """The statement itself says the limits and how to answer."""
 
     def row(self, good: Sequence[Solution] | None = None) -> dict[str, Any]:
         """The problem in our own layout, with these reference solutions (default: its own)."""
@@ -81,7 +79,6 @@ class Problem:
                 "bad": [one.row() for one in self.bad],
             },
             "generator": self.generator,
-            "complete": self.complete or None,
         }
         return {key: value for key, value in stated.items() if value is not None}
 

@@ -25,10 +25,6 @@ _PROGRAM = {
     "Give the whole program in one fenced code block.",
     "zh": "请用 {language} 编写程序，从标准输入读取数据，将答案写到标准输出。请在一个代码块中给出完整的程序。",
 }
-_BLOCK = {
-    "en": "Answer in {language}, with the whole code in one fenced code block.",
-    "zh": "请用 {language} 作答，并在一个代码块中给出完整的代码。",
-}
 _FUNCTION = {
     "en": "Write {what} in {language}:\n\n{signature}\n\n"
     "Give the whole code in one fenced code block. Do not read input or print anything.",
@@ -68,8 +64,6 @@ def contest_question(
     words = spoken(language)
     limits = _LIMITS[words].format(seconds=f"{problem.cpu_seconds:g}", megabytes=problem.memory_megabytes)
     name = _NAMES[programming if problem.function is None else "python"][words == "zh"]
-    if problem.complete:
-        return f"{statement}\n\n{_BLOCK[words].format(language=name)}"
     if problem.function is None:
         return f"{statement}\n\n{limits}\n\n{_PROGRAM[words].format(language=name)}"
     what = _WHAT[words][problem.class_name is not None]
