@@ -28,8 +28,16 @@ QUICK = [
     for one in CONTEST[::SAMPLE]
     if not any(s.verdict in SLOW or s.language in SLOW for s in (*one.good, *one.bad))
 ]
-OF_EACH_KIND = ("stamps-of-two-kinds", "price-ending", "uphill-run", "honest-division", "cube-walk")
-"""A memory limit, a function, C++ with a compile error and with a wrong answer, a time limit."""
+OF_EACH_KIND = (
+    "stamps-of-two-kinds",
+    "price-ending",
+    "uphill-run",
+    "honest-division",
+    "cube-walk",
+    "infix-value",
+)
+"""A memory limit, a function, C++ with a compile error and with a wrong answer, a time limit, a
+program whose own `eval` meets a SyntaxError (a runtime error)."""
 
 
 @pytest.fixture(scope="module")
