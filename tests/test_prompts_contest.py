@@ -417,3 +417,22 @@ def test_large_columns_of_parquet_are_mapped_from_disk_and_read_the_same(
     mapped = load(tmp_path / "apps.parquet")
     assert set(tmp_path.iterdir()) == before
     assert [mapped.prompt(index) for index in range(300)] == [small.prompt(index) for index in range(300)]
+
+
+def test_few_first_rows_are_looked_at_where_they_are_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    from ahalab.prompts.files import JsonlTable, ParquetTable
+
+    rows = [{**APPS, "question": "Add. " * 200}] * 50
+    table = JsonlTable(write(tmp_path / "a.jsonl", *rows))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet", compression="none")
+    packed = ParquetTable(tmp_path / "a.parquet")
+    assert len(table.head()) == len(packed.head()) == 50
+    monkeypatch.setattr("ahalab.prompts.files.HEAD_BYTES", 10_000)
+    assert 1 <= len(table.head()) < 10
+    monkeypatch.setattr("ahalab.prompts.files.HEAD_BYTES", 1)
+    assert len(table.head()) == len(packed.head()) == 1

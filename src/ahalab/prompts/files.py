@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from array import array
 from collections.abc import Sequence
-from itertools import islice
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,8 @@ from ahalab.prompts.table import HEAD_ROWS, RowTable
 from ahalab.runs.atomic import is_disk_full
 from ahalab.validation import nearest
 
+HEAD_BYTES = 32 << 20
+"""Fewer first rows are looked at where they are larger together: those with tests of programs can be. Our choice."""
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 
 
@@ -72,7 +74,9 @@ class JsonlTable:
         return list(dict.fromkeys(column for row in self.head() for column in row))
 
     def head(self) -> list[dict[str, Any]]:
-        return list(islice(self._readable(), HEAD_ROWS))
+        sizes = accumulate(end - start for start, end in zip(self._starts, self._ends, strict=True))
+        fitting = sum(1 for _ in takewhile(lambda size: size <= HEAD_BYTES, sizes))
+        return list(islice(self._readable(), min(HEAD_ROWS, max(1, fitting))))
 
     def select(self, columns: Sequence[str]) -> None:
         """Nothing to do: a line is parsed whole."""
@@ -124,7 +128,9 @@ class ParquetTable:
         return list(self._file.schema_arrow.names)
 
     def head(self) -> list[dict[str, Any]]:
-        batch = next(self._file.iter_batches(batch_size=HEAD_ROWS), None)
+        each = self._size(self.columns()) // max(1, len(self))
+        rows = max(1, min(HEAD_ROWS, HEAD_BYTES // max(1, each)))
+        batch = next(self._file.iter_batches(batch_size=rows), None)
         return [] if batch is None else list(batch.to_pylist())
 
     def select(self, columns: Sequence[str]) -> None:
@@ -152,7 +158,9 @@ class ParquetTable:
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         parts = (group.column(number) for group in groups for number in range(group.num_columns))
         wanted = set(columns)
-        return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in wanted)
+        return sum(
+            part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in wanted
+        )
 
     def _mapped(self, columns: Sequence[str]) -> Any:
         import pyarrow
