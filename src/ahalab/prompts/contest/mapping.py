@@ -88,7 +88,7 @@ class CodeMapping:
             "verifier": self.verifier,
             "language": self.language or "detected",
             "level_column": self.level_column,
-            "code": self.options.model_dump(mode="json", exclude={"columns"}),
+            "code": self.options.model_dump(mode="json", exclude_none=True),
         }
         return {name: value for name, value in stated.items() if value is not None}
 
