@@ -1,8 +1,8 @@
-"""A grader worker whose verifier `math` is math-verify alone, without our short cuts for plain numbers."""
+"""A grader worker whose verifier `math` is the full path, without the short cut for plain numbers."""
 
 from ahalab.grading import verifiers, worker
-from ahalab.grading.mathematics import by_math_verify
+from ahalab.grading.mathematics import full_verdict
 
 if __name__ == "__main__":
-    verifiers.VERIFIERS["math"] = lambda answer, gold, _extra: by_math_verify(answer, gold)
+    verifiers.VERIFIERS["math"] = lambda answer, gold, _extra: full_verdict(answer, gold)
     worker.main()

@@ -40,6 +40,7 @@ def test_math_accepts_equal_values_in_other_words(pool: GraderPool) -> None:
         ("72 dollars", "72"),
         ("the answer is 284", "284"),
         ("答案是20", "20"),
+        ("二十", "20"),
         ("20元", "20"),
         ("\\boxed{\\frac{1}{2}}", "0.5"),
         ("\\frac12", "1/2"),
@@ -71,7 +72,6 @@ def test_math_refuses_wrong_unreadable_and_hedged_answers(pool: GraderPool) -> N
         ("0.33", "1/3"),
         ("5 or 6", "6"),
         ("1/0", "5"),
-        ("二十", "20"),
         ("I do not know", "5"),
         ("\ud800", "5"),
         ("\\frac{1}{", "5"),
@@ -87,7 +87,7 @@ def test_math_refuses_wrong_unreadable_and_hedged_answers(pool: GraderPool) -> N
     assert scores(pool, wrong) == dict.fromkeys(wrong, 0.0)
 
 
-@pytest.mark.parametrize("gold", ["Evelyn", "no solution", "", "\\frac{1}{", "是"])
+@pytest.mark.parametrize("gold", ["Evelyn", "", "\\frac{1}{", "甲"])
 @pytest.mark.parametrize("answer", ["5", "Evelyn", "nylevE"])
 def test_a_gold_answer_that_is_no_mathematics_is_named_and_never_a_score(
     pool: GraderPool, gold: str, answer: str
