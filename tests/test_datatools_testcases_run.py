@@ -255,6 +255,35 @@ def test_a_bad_row_is_named_or_skipped_and_counted(
 
 
 @pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"question": "1+1?", "answer": "2"},
+            "none of the known layouts of contest problems. Columns there: question",
+        ),
+        (
+            {"issue": "x", "files": {"a.py": ""}, "tests": {"t.py": ""}},
+            "bug-fix tasks bring unit tests of their own",
+        ),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, row: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        ProblemFile(str(write_rows(tmp_path / "other.jsonl", [row])))
+
+
+def test_problems_of_another_known_layout_are_written_in_our_own(tmp_path: Path) -> None:
+    tests = json.dumps({"inputs": ["4\n"], "outputs": ["8\n"]})
+    row = {"problem_id": 7, "question": "Twice.", "input_output": tests, "solutions": json.dumps(["good"])}
+    write_rows(tmp_path / "problems.jsonl", [row])
+    problems = ProblemFile(str(tmp_path / "problems.jsonl"))
+    MakingRun(problems, tmp_path / "out.jsonl", lambda: PretendExecutor(PROGRAMS)).run()
+    (out,) = read_rows(tmp_path / "out.jsonl")
+    assert (out["id"], out["question"]) == ("7", "Twice.")
+    assert out["tests"] == [{"stdin": "4\n", "stdout": "8\n"}]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("x.txt", b"", r"expected a \.py file"),

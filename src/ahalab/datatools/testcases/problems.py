@@ -13,7 +13,7 @@ from ahalab.datatools.testcases.inputs import Generator
 from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow
 from ahalab.prompts.contest.bundled import bundled_table
-from ahalab.prompts.contest.layouts import Layout, recognise, unknown
+from ahalab.prompts.contest.layouts import LAYOUTS, Layout, recognise
 from ahalab.prompts.contest.own import read_contest
 from ahalab.prompts.contest.problem import Problem
 from ahalab.prompts.files import open_table
@@ -109,10 +109,12 @@ class ProblemFile:
             raise UserError(
                 f"{self.path}: bug-fix tasks bring unit tests of their own; expected contest problems"
             )
-        if found is None and "question" not in columns:
-            entry = f"file: {self.path}"
+        if found is None and not {"question", "solutions"} <= set(columns):
+            known = ", ".join(layout.title for layout in LAYOUTS if layout.name not in ("bug_fix", "contest"))
             raise UserError(
-                unknown(columns, self._table.label, entry, WHERE, None).partition(" Say which")[0]
+                f"{self._table.label} has none of the known layouts of contest problems. Columns there: "
+                f"{', '.join(columns)}. Expected our own layout (docs/code-data.md: `question`, `solutions`; `tests` "
+                f"may be left out here), or that of {known}"
             )
         return None if found is None or found.name == "contest" else found
 
