@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from proof_tools import write_result
@@ -29,6 +31,7 @@ def test_ten_thousand_mixed_programs_get_their_verdicts_and_leave_nothing(
         f"| failures of the sandbox itself | {len(tally.failures)} |",
         f"| programs per second, this mixture | {tally.runs / tally.seconds:.1f} |",
         f"| seconds | {tally.seconds:.0f} |",
+        f"| load average of the machine at the end, over 15 minutes | {os.getloadavg()[2]:.1f} |",
         f"| processes, descriptors, mounts, files left | {len(tally.leaks)} |",
         f"| memory grown, MB | {', '.join(f'{name} {mb:+.1f}' for name, mb in tally.grown_megabytes.items())} |",
         "",
