@@ -17,6 +17,7 @@ from ahalab.stages.preflight import PreflightReport, preflight
 from ahalab.stages.rl_config import RLConfig
 from ahalab.stages.sample import run_sample
 from ahalab.stages.sample_config import SampleConfig
+from ahalab.stages.setup import build_prompts
 from ahalab.text.template import TABLE1_PREAMBLE
 from data_stages import FakeTeacher, good, make_config, make_context
 from small_runs import training_only
@@ -108,3 +109,17 @@ def test_collected_rows_keep_the_turns_and_the_rounds(
             assert row.messages == prompts[str(row.prompt_id)].messages
     table = json.loads((tmp_path / "data" / "data" / "statistics.json").read_text())
     assert table[-1]["rounds"] == 2.0
+
+
+def test_what_was_done_to_rows_is_said_when_a_stage_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": "Which?", "choices": ["a1", "b1", "c1"], "answer": 1}] * 3
+    rows.append({"question": "Which?", "choices": ["a1", "b1", "A and B"], "answer": 2})
+    (tmp_path / "stem.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said: list[str] = []
+    context = make_context(tmp_path / "data")
+    monkeypatch.setattr(context.progress, "note", said.append)
+    entries = validate_prompts([{"file": str(tmp_path / "stem.jsonl"), "choice": {"shuffle": True}}], "")
+    build_prompts(entries, context)
+    assert said == ["stem: 1 × options left in place, 3 × options shuffled"]

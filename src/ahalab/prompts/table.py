@@ -110,6 +110,11 @@ class TableSource:
     def skipped(self) -> Mapping[str, int]:
         return self._skipped
 
+    @property
+    def noted(self) -> Mapping[str, int]:
+        """What was done to rows, counted: options shuffled or left in place, replies left off."""
+        return dict(sorted(self._noted.items()))
+
     def prompt(self, index: int) -> Prompt:
         row, place = divmod(self._rows[index], _PROMPTS_A_ROW)
         fields = self._fields(row, place)
@@ -138,7 +143,7 @@ class TableSource:
             **self._mapping.describe(),
         }
         if self._noted:
-            stated["noted"] = dict(sorted(self._noted.items()))
+            stated["noted"] = dict(self.noted)
         if set(self._rounds) != {1}:
             stated["rounds"] = {str(number): self._rounds[number] for number in sorted(self._rounds)}
         return {**stated, "skipped": dict(self._skipped)} if self._skipped else stated

@@ -109,6 +109,10 @@ def build_prompts(entries: Sequence[PromptEntry], context: StageContext, key: st
             context.event("skipped_rows", stage=context.name, source=source.name, reasons=skipped)
             reasons = ", ".join(f"{count} × {reason}" for reason, count in skipped.items())
             context.progress.note(f"{source.name}: skipped {sum(skipped.values())} rows ({reasons})")
+        if noted := getattr(source, "noted", {}):
+            context.progress.note(
+                f"{source.name}: {', '.join(f'{count} × {what}' for what, count in noted.items())}"
+            )
     return mixture
 
 
