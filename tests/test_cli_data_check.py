@@ -11,7 +11,7 @@ from ahalab.records import GradeRequest
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.sandbox.open import why_no_isolation
 from conftest import Aha
-from contest_rows import APPS_CALL, BUG_FIX, OWN, OWN_CALL, SUM, load, write
+from contest_rows import APPS_CALL, BUG_FIX, CODEFORCES, OWN, OWN_CALL, SUM, load, write
 
 REASON = why_no_isolation()
 isolated = pytest.mark.skipif(REASON is not None, reason=f"not run: {REASON}")
@@ -132,3 +132,20 @@ def test_where_programs_cannot_be_isolated_nothing_is_run(
     assert refused.code == 2
     for words in ("there are no namespaces", "--unsafe-no-isolation"):
         assert words in refused.err
+
+
+@isolated
+def test_a_checker_of_codeforces_judges_in_the_sandbox(
+    aha: Aha, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Any number that is not smaller is right here.
+    files = "given, right, answered = (open(path).read() for path in sys.argv[1:])"
+    checker = f"import sys\n{files}\nprint(int(int(answered) >= int(right)))"
+    row = {**CODEFORCES, "generated_checker": checker}
+    larger = {**row, "id": "larger", "solutions": [f"print(1 + {SUM.removeprefix('print(')}"]}
+    smaller = {**row, "id": "smaller", "solutions": [f"print(-1 + {SUM.removeprefix('print(')}"]}
+    write(tmp_path / "data.jsonl", larger, smaller)
+    done = aha("data", "check", "data.jsonl", "--workers", 1)
+    assert done.code == 0, done.err
+    assert "problems: 2 (1 accepted, 1 wrong answer)" in done.out
