@@ -7,9 +7,7 @@ Configs name data sets by `ahalab.stages.data_entries.DataEntry`.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -91,33 +89,49 @@ def describe_dropped(dropped: Mapping[str, int]) -> str:
     )
 
 
-def statistics(rows: Sequence[SupervisedRow], count_tokens: Callable[[str], int]) -> list[dict[str, Any]]:
-    """The table that the paper gives of its SFT set (appendix B.3.3), one row a domain and a last one "total".
+class DomainTally:
+    """The table that the paper gives of its SFT set (appendix B.3.3), filled row by row."""
 
-    Keys: `domain`, `samples`, `rounds` (mean turns), `tokens` (mean tokens of thinking and answer together: our
-    reading, the paper does not say what it counts). Domains in alphabetical order; without rows only the total.
-    """
-    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    def __init__(self) -> None:
+        self._found: dict[str, list[int]] = {}
+        """Domain → [samples, rounds, tokens]."""
+
+    def add(self, domain: str, rounds: int, tokens: int) -> None:
+        """Count one sample: turns of its dialogue, tokens of its thinking and answer together."""
+        sums = self._found.setdefault(domain, [0, 0, 0])
+        for place, one in enumerate((1, rounds, tokens)):
+            sums[place] += one
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a domain and a last one "total".
+
+        Keys: `domain`, `samples`, `rounds` (mean turns), `tokens` (mean tokens of thinking and answer together: our
+        reading, the paper does not say what it counts). Domains in alphabetical order; without rows only the total.
+        """
+        total = [sum(sums[place] for sums in self._found.values()) for place in range(3)]
+        return [
+            {
+                "domain": domain,
+                "samples": samples,
+                "rounds": round(rounds / max(1, samples), 3),
+                "tokens": round(tokens / max(1, samples), 3),
+            }
+            for domain, (samples, rounds, tokens) in [*sorted(self._found.items()), ("total", total)]
+        ]
+
+
+def statistics(rows: Sequence[SupervisedRow], count_tokens: Callable[[str], int]) -> list[dict[str, Any]]:
+    """The table of a data set; see `DomainTally`."""
+    tally = DomainTally()
     for row in rows:
-        found[row.domain].append((row.rounds, count_tokens(row.thinking) + count_tokens(row.answer)))
-    table = [_statistics_row(domain, found[domain]) for domain in sorted(found)]
-    return [*table, _statistics_row("total", [one for domain in sorted(found) for one in found[domain]])]
+        tally.add(row.domain, row.rounds, count_tokens(row.thinking) + count_tokens(row.answer))
+    return tally.table()
 
 
 def write_statistics(folder: Path, table: Sequence[Mapping[str, Any]]) -> None:
     """Write `statistics.json`; the folder is made."""
     folder.mkdir(exist_ok=True)
     write_json(folder / STATISTICS_NAME, list(table))
-
-
-def _statistics_row(domain: str, found: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    samples = len(found)
-    return {
-        "domain": domain,
-        "samples": samples,
-        "rounds": round(fsum(rounds for rounds, _ in found) / max(1, samples), 3),
-        "tokens": round(fsum(tokens for _, tokens in found) / max(1, samples), 3),
-    }
 
 
 def _write(folder: Path, name: str, records: Iterable[Record]) -> int:
