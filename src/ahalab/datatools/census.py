@@ -48,6 +48,8 @@ class Column:
     """One column, over all rows."""
 
     name: str
+    no_text: bool = False
+    """Whether no examples and no values are kept."""
     kinds: Counter[str] = field(default_factory=Counter)
     """Type → rows; a row that lacks the column is in none."""
     blank: int = 0
@@ -76,7 +78,7 @@ class Column:
             self.blank += not (value.strip() if isinstance(value, str) else value)
         if isinstance(value, str) and not (value.isascii() and value.isprintable()):
             self._look(value)
-        if len(self.examples) < EXAMPLES or self.values is not None:
+        if not self.no_text and (len(self.examples) < EXAMPLES or self.values is not None):
             self._remember(value)
 
     def as_dict(self, rows: int) -> dict[str, Any]:
@@ -129,10 +131,15 @@ class Column:
 
 
 class Census:
-    """All columns of a table, in the order in which they first came."""
+    """All columns of a table, in the order in which they first came.
 
-    def __init__(self) -> None:
+    Args:
+        no_text: keep no examples and no values.
+    """
+
+    def __init__(self, *, no_text: bool = False) -> None:
         self.rows = 0
+        self._no_text = no_text
         self.columns: dict[str, Column] = {}
         self.other_keys = 0
         """Cells of columns beyond `MOST_COLUMNS`."""
@@ -146,7 +153,7 @@ class Census:
                 if len(self.columns) >= MOST_COLUMNS:
                     self.other_keys += 1
                     continue
-                column = self.columns[name] = Column(name)
+                column = self.columns[name] = Column(name, no_text=self._no_text)
             column.add(value)
 
     def as_dict(self) -> list[dict[str, Any]]:
