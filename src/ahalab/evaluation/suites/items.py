@@ -56,6 +56,8 @@ class Items:
     texts: dict[str, str]
     """Prompt id → the question as it stands in the source, with its worked solution where there is one: what
     decontamination looks for."""
+    questions: dict[str, str]
+    """Prompt id → the question alone, as it stands in the source."""
     description: dict[str, Any]
     """What the source says of itself, JSON-able: another content is another suite."""
 
@@ -108,10 +110,9 @@ def suite_items(
         raise UserError(f"{where}: this suite makes its items; it reads no --file")
     size = n or DEFAULT_N
     prompts = _distinct(source, size, where)
+    questions = {prompt.id: prompt.question for prompt in prompts}
     return Items(
-        [_framed(chosen.suite, prompt) for prompt in prompts],
-        {prompt.id: prompt.question for prompt in prompts},
-        _described(source),
+        [_framed(chosen.suite, prompt) for prompt in prompts], dict(questions), questions, _described(source)
     )
 
 
@@ -184,7 +185,8 @@ def _from_table(chosen: Chosen, n: int | None, file: Path | None, skip: bool, wh
         else f"{prompt.question}\n\n{solutions.solution(index)}"
         for prompt, index in zip(prompts, order, strict=True)
     }
-    return Items([_framed(suite, prompt) for prompt in prompts], texts, _described(source))
+    questions = {prompt.id: prompt.question for prompt in prompts}
+    return Items([_framed(suite, prompt) for prompt in prompts], texts, questions, _described(source))
 
 
 def _framed(suite: Suite, prompt: Prompt) -> Prompt:
