@@ -71,11 +71,7 @@ class CodeOptions(StrictModel):
         le=100,
         description="Times the stated time limit: many contests state theirs for C++",
     )
-    partial: bool = Field(
-        False,
-        description="Reward the share of the tests that pass; otherwise all must",
-        json_schema_extra={"paper": False},
-    )
+    partial: bool = Field(False, description="Reward the share of the tests that pass; otherwise all must")
     show_tests: bool = Field(True, description="Bug fixing: show the failing unit tests in the question")
     io: Asked | None = Field(
         None,
