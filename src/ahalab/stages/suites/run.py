@@ -83,9 +83,7 @@ class Evaluation:
             return summarise(self.folder, self.config.pass_at)
 
     def _graders(self) -> GraderPool:
-        return GraderPool(
-            self.config.grader_workers, self.config.grader_cpu_seconds, sandbox=self.sandbox
-        )
+        return GraderPool(self.config.grader_workers, self.config.grader_cpu_seconds, sandbox=self.sandbox)
 
     def _items(self, one: Chosen) -> Items:
         items = suite_items(
