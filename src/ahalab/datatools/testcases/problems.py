@@ -114,7 +114,9 @@ class ProblemFile:
             raise UserError(
                 f"{self._table.label} has none of the known layouts of contest problems. Columns there: "
                 f"{', '.join(columns)}. Expected our own layout (docs/code-data.md: `question`, `solutions`; `tests` "
-                f"may be left out here), or that of {known}"
+                f"may be left out here), or that of {known}. "
+                "`aha data check FILE --column question=… --column tests=… --column solutions=… --out NEW.jsonl` "
+                "writes a table with tests in our own layout"
             )
         return None if found is None or found.name == "contest" else found
 
