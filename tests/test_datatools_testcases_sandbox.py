@@ -156,7 +156,14 @@ def test_the_command_asks_a_model_runs_its_programs_and_prints_the_report(
         assert len(server.prompts) == 1
     assert again.out == ended.out
     assert [test["stdin"] for test in read_rows(out)[0]["tests"]] == ["0\n", "1000000000\n"]
-    for words in ("double", "2/2", "left out: no correct submission", "generator: crashed", "proven for 1 of 1 problems"):
+    told = (
+        "double",
+        "2/2",
+        "left out: no correct submission",
+        "generator: crashed",
+        "proven for 1 of 1 problems",
+    )
+    for words in told:
         assert words in ended.out
     assert "\x1b[31m" not in ended.out
     report = json.loads((tmp_path / "out.report.json").read_text())
