@@ -90,6 +90,19 @@ def test_rows_that_fit_no_table_are_counted_by_reason(tmp_path: Path) -> None:
     assert "1 no answer" in markdown(found)
 
 
+def test_a_language_column_says_the_language(tmp_path: Path) -> None:
+    path = write_lines(
+        tmp_path / "a.jsonl", [{"foo": "wie viele", "bar": "1", "lang": "German"}, {"foo": "q", "bar": "1"}]
+    )
+    mapping = mapping_of(["question=foo", "answer=bar", "language_column=lang"])
+    found = measure(path, Watch(), mapping=mapping).as_dict()
+    assert [(one["domain"], one["language"]) for one in found["languages"]] == [
+        ("general", "de"),
+        ("total", "de"),
+    ]
+    assert found["prompts_left_out"] == {"no language": 1}
+
+
 def test_an_unknown_layout_is_asked_for_and_may_be_said(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [{"foo": "x y", "bar": "1"}])
     with pytest.raises(UserError, match="Say so with --map"):

@@ -202,9 +202,9 @@ def _add(
     known: dict[str, int] = {}
     question = _as_sample(figures, row.values, reader, domain, count, known) if reader is not None else None
     asked = _as_prompts(figures, row.values, layout, domain, count, known)
-    told = question if question is not None else asked
-    if told is not None:
-        figures.languages.setdefault(domain, Counter())[detect_language(told)] += 1
+    language = asked or (None if question is None else detect_language(question))
+    if language is not None:
+        figures.languages.setdefault(domain, Counter())[language] += 1
 
 
 def _as_sample(
@@ -241,7 +241,7 @@ def _as_prompts(
     count: Count,
     known: Mapping[str, int],
 ) -> str | None:
-    """Count a row as the prompts it makes; the first one's question, or None for none. `known`: text → tokens."""
+    """Count a row as the prompts it makes; the first one's language, or None for none. `known`: text → tokens."""
     if layout.prompts is None:
         return None
     try:
@@ -260,4 +260,4 @@ def _as_prompts(
         found.verifiers[layout.prompts.verifier] += 1
         if not known:
             figures.length("question", tokens)
-    return made[0].question if made else None
+    return made[0].language if made else None

@@ -35,7 +35,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         for one in found["languages"]
     ]
     lines += _table(["domain", "language", "rows", "share"], rows, "llrr")
-    lines += ["A language is zh where the question has any Han character, else en.", ""]
+    lines += [
+        "A language is what the mapping says; else zh where the question has any Han character, and en.",
+        "",
+    ]
     shown = ("mean", "smallest", "p5", "p25", "p50", "p75", "p95", "p99", "largest")
     rows = [[part, *(f"{one[name]:,.0f}" for name in shown)] for part, one in found["lengths"].items()]
     lines += _table(["tokens of", *shown], rows, "l" + "r" * len(shown))
