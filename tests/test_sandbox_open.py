@@ -210,6 +210,8 @@ LIMITS = Limits(cpu_seconds=1.0, memory_megabytes=100)
         ({"wait": 11}, b"", "runtime error"),
         ({"wait": None}, b"", "runtime error"),
         ({"wait": 24}, b"", "time limit"),
+        ({"wait": 9}, b"", "memory limit"),
+        ({"wait": 9, "cpu_seconds": 1.1}, b"", "time limit"),
         ({"cpu_seconds": 1.1}, b"", "time limit"),
         ({"killed": "cpu", "wait": None}, b"", "time limit"),
         ({"killed": "wall", "wait": None}, b"", "time limit"),

@@ -38,7 +38,7 @@ class Program:
     language: ProgramLanguage
     source: str
     files: Mapping[str, str] = field(default_factory=dict)
-    """Further files, by path relative to the folder."""
+    """Further files, by path relative to the folder. A path that leaves it is a ValueError: check a model's paths."""
     arguments: tuple[str, ...] = ()
 
 

@@ -72,6 +72,10 @@ def _status(facts: Mapping[str, Any], limits: Limits, words: str) -> Status:
     number = os.WTERMSIG(waited) if waited is not None and os.WIFSIGNALED(waited) else 0
     if number == signal.SIGXCPU:
         return "time limit"
+    if (
+        number == signal.SIGKILL
+    ):  # not ours: the kernel ran out of memory, or a start wanted more than there may be
+        return "memory limit"
     full = facts["resident_bytes"] > 0.9 * limits.memory_megabytes * _MEGABYTE
     if full and (number or waited is None):
         return "memory limit"

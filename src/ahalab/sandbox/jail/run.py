@@ -26,6 +26,7 @@ _PATIENCE_SECONDS = 2.0
 """Without walls, the house has so long to end what the program left."""
 _REPORT_BYTES = 10_000
 _PAGE = 4096
+_FOLDERS_BYTES = 16 * _PAGE
 _CHUNK = 65536
 
 
@@ -74,12 +75,10 @@ class Run:
             raise
 
     def _begin(self, plan: dict[str, Any], blobs: list[bytes], *, wants_artifact: bool) -> None:
-        own = sum(-(-(len(blob)) // _PAGE) * _PAGE for blob in blobs)
-        own += sum(
-            -(-len(text.encode("utf-8", "replace")) // _PAGE) * _PAGE for text in plan["files"].values()
-        )
-        own += len(plan["source"]) * 4 + 16 * _PAGE
-        plan["tmpfs_bytes"] = self._limits["file_megabytes"] * 2**20 + own
+        texts = [plan["source"], *plan["files"].values()]
+        sizes = [*map(len, blobs), *(len(text.encode("utf-8", "replace")) for text in texts)]
+        own = sum(size // _PAGE + 1 for size in sizes) * _PAGE  # what we lay out there is not the program's
+        plan["tmpfs_bytes"] = self._limits["file_megabytes"] * 2**20 + own + _FOLDERS_BYTES
         plan["folder"] = self._folder or walls.RUN
         payload = self._file(frames.pack(plan, blobs))
         self._out, out = self._pipe()
