@@ -84,6 +84,8 @@ def test_stats_are_markdown_or_json_and_may_go_to_a_file(aha: Aha, path: Path, t
     assert (tmp_path / "t.md").read_text().startswith(f"`{path}`: 3 rows")
     assert json.loads(aha("data", "stats", path, "--json").out)["prompts"][0]["prompts"] == 3
     assert aha("data", "stats", path, "--output", tmp_path / "t.txt").code == 2
+    assert "say --overwrite" in aha("data", "stats", path, "--output", tmp_path / "t.md").err
+    assert aha("data", "stats", path, "--output", tmp_path / "t.md", "--overwrite").code == 0
     done = aha("data", "stats", path, "--model", "builtin:tiny")
     assert "Tokens are those of the tokenizer of builtin:tiny" in done.out
 

@@ -75,6 +75,20 @@ def test_prompts_are_those_that_a_recipe_makes(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "b.parquet")[1]["extra"] == "{}"
 
 
+def test_a_dialogue_keeps_its_turns(tmp_path: Path) -> None:
+    chat = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho"},
+        {"role": "user", "content": "and now?"},
+    ]
+    path = write_lines(tmp_path / "a.jsonl", [{"messages": chat}, {"messages": chat[:1]}])
+    convert(path, tmp_path / "b.jsonl", Watch(), prompts=mapping_of([]))
+    first, second = rows_of(tmp_path / "b.jsonl")
+    assert (first["messages"], first["verifier"], "messages" in second) == (chat, "none", False)
+    convert(path, tmp_path / "b.parquet", Watch(), prompts=mapping_of([]))
+    assert json.loads(rows_of(tmp_path / "b.parquet")[0]["messages"]) == chat
+
+
 def test_a_bad_row_is_named_or_counted(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [ROWS[0], "{", ROWS[1], '{"n": NaN}', '{"half": "\\ud83d"}'])
     with pytest.raises(UserError, match=r"a\.jsonl, row 2: expected one JSON object a line"):

@@ -25,6 +25,9 @@ def stats(
     to: Annotated[
         Path | None, typer.Option("--output", help="Write the tables to a .md or .json file.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace --output where it is there.")
+    ] = False,
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Count and skip bad rows instead of stopping.")
     ] = False,
@@ -41,6 +44,8 @@ def stats(
         raise UserError(f"--output {to}: expected a name ending in .md or .json")
     if to is not None and not to.absolute().parent.is_dir():
         raise UserError(f"--output {to}: the folder {to.absolute().parent} does not exist; make it first")
+    if to is not None and to.exists() and not overwrite:
+        raise UserError(f"--output {to} is there already; choose another name, or say --overwrite")
     count = None
     if model is not None:
         from ahalab.stages.sampling_shards import token_counter

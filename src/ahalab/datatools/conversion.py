@@ -58,7 +58,7 @@ def convert(
     """Write the rows of `source` to `target`, formats told by their endings; row by row, the target appears at the end.
 
     With `prompts` each row is written as the prompt that a recipe with this mapping makes of it: id, question, answer,
-    domain, source, verifier, language, level, extra (in Parquet, extra is JSON text).
+    domain, source, verifier, language, level, extra, and messages of a dialogue (in Parquet the two are JSON text).
 
     Raises:
         UserError: a source that cannot be read or is bad (naming the row and column, unless `skip_bad_rows`), a target
@@ -123,6 +123,9 @@ def _made(
             continue
         for fields in found:
             extra: Any = dict(fields.extra)
+            turns: Any = [{"role": role, "content": said} for role, said in fields.messages]
+            if as_parquet:
+                extra, turns = (json.dumps(one, ensure_ascii=False) for one in (extra, turns))
             yield (
                 row,
                 {
@@ -134,7 +137,8 @@ def _made(
                     "verifier": mapping.verifier,
                     "language": fields.language,
                     "level": fields.level,
-                    "extra": json.dumps(extra, ensure_ascii=False) if as_parquet else extra,
+                    "extra": extra,
+                    **({"messages": turns} if fields.messages else {}),
                 },
             )
 

@@ -213,5 +213,13 @@ class ParquetSink:
 
     def _flush(self) -> None:
         if self._batch:
-            self._writer.write_table(self._arrow.Table.from_pylist(list(self._batch), schema=self._schema))
+            try:
+                table = self._arrow.Table.from_pylist(list(self._batch), schema=self._schema)
+            except self._arrow.ArrowException as error:
+                told = str(error).splitlines()[0]
+                raise UserError(
+                    f"some of the last {len(self._batch):,} rows do not fit the Parquet columns ({told}); did the file "
+                    "change meanwhile?"
+                ) from None
+            self._writer.write_table(table)
         self._batch, self._bytes = [], 0
