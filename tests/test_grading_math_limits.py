@@ -119,4 +119,4 @@ def test_no_pathological_answer_exceeds_its_limit() -> None:
     ]
     print("\n".join(lines))
     held(calls)
-    write_result("math-limits", "make proof", lines)
+    write_result("math-limits", "python -m pytest tests/test_grading_math_limits.py -m proof -s", lines)

@@ -114,4 +114,4 @@ def test_the_table_by_kind(verdicts: list[Verdict]) -> None:
             truth = "equal" if row["equal"] else "not equal"
             lines.append(f"| `{pair[0]}` | `{pair[1]}` | {truth} | {said} | {KNOWN.get(pair, 'not known')} |")
     print("\n".join(lines))
-    write_result("math-truth", "pytest tests/test_grading_math_truth.py -m proof -s", lines)
+    write_result("math-truth", "python -m pytest tests/test_grading_math_truth.py -m proof -s", lines)

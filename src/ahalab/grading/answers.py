@@ -33,7 +33,7 @@ NUMBER = re.compile(
 
 _DENIED_BEFORE = re.compile(
     r"\b(?:not|isn't|aren't|wasn't|doesn't|don't|cannot|can't|never|neither|nor|except|isnt|no)\b[^.;:!?,。；，]*$"
-    r"|\b(?:more|less|greater|fewer|smaller|larger) than\s*$|(?:大于|小于|超过|不到)\s*$"
+    r"|\b(?:more|less|greater|fewer|smaller|larger) than\s*$|(?:大于|小于|多于|少于|超过|不到|不止|不只)\s*$"
     r"|(?:不是|并非|不等于|不为|没有|不会是|不可能)[^。；，,;]*$|\\neq?\s*$|[≠<>]\s*$",
     re.IGNORECASE,
 )

@@ -227,11 +227,23 @@ def _same_lists(answer: Several, gold: Several, same_latex: SameLatex) -> bool:
         return _same_items(_by_name(answer.items), _by_name(gold.items), same_latex)
     left = list(theirs)
     for item in ours:
-        partner = next((place for place, other in enumerate(left) if same(item, other, same_latex)), None)
+        partner = next(
+            (
+                place
+                for place, other in enumerate(left)
+                if _are_alike(item, other) and same(item, other, same_latex)
+            ),
+            None,
+        )
         if partner is None:
             return False
         del left[partner]
     return True
+
+
+def _are_alike(item: Shape, other: Shape) -> bool:
+    """Inside a list {1} is not 1."""
+    return isinstance(item, Several) == isinstance(other, Several)
 
 
 def _distinct(several: Several, same_latex: SameLatex) -> list[Shape]:
@@ -275,14 +287,15 @@ def _list_for_tuple(answer: Shape, gold: Shape, same_latex: SameLatex) -> bool:
         return text is not None and (
             same_latex(text, interval) if several is answer else same_latex(interval, text)
         )
-    if several.braces or ordered.left == ":":
+    if several.braces or several.joint == "or" or ordered.left == ":":
         return False
     items = several.items
     if _names(items):
         items = _by_name(items)
     unnamed = tuple(Value(item.latex, unit=item.unit) if isinstance(item, Value) else item for item in items)
     ours, theirs = (unnamed, ordered.items) if several is answer else (ordered.items, unnamed)
-    return (ordered.left, ordered.right) in (("(", ")"), ("[", "]")) and _same_items(ours, theirs, same_latex)
+    is_tuple = (ordered.left, ordered.right) == ("(", ")") or (len(items) > 2 and ordered.right == "]")
+    return is_tuple and _same_items(ours, theirs, same_latex)
 
 
 def _as_set(several: Several) -> str | None:
