@@ -18,7 +18,8 @@ if not process:
     os.execv(sys.executable, [sys.executable, "-m", "ahalab.cli", "data", *words])
 _, status, usage = os.wait4(process, 0)
 with open(place, "w") as file:
-    json.dump({"code": os.waitstatus_to_exitcode(status), "kilobytes": usage.ru_maxrss}, file)
+    code, cpu = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+    json.dump({"code": code, "kilobytes": usage.ru_maxrss, "cpu": cpu}, file)
 """
 
 
@@ -30,6 +31,8 @@ class Run:
     megabytes: float
     """Resident memory at its peak, as the kernel counted it."""
     seconds: float
+    cpu_seconds: float
+    """Processor time: what a busy machine does not change."""
 
 
 def run_measured(*words: object, folder: Path) -> Run:
@@ -46,4 +49,4 @@ def run_measured(*words: object, folder: Path) -> Run:
     seconds = time.monotonic() - started
     found = json.loads(usage.read_text())
     assert found["code"] == 0, err.read_text()[-2000:]
-    return Run(out.read_text(), found["kilobytes"] / 1024, seconds)
+    return Run(out.read_text(), found["kilobytes"] / 1024, seconds, found["cpu"])
