@@ -112,7 +112,6 @@ _SIMPLE_NAME = re.compile(
     r"|\\(?:angle|triangle|overline|vec|widehat|mathbb)\s*\{?\s*[A-Z]{1,4}\s*\}?|\|[A-Z]{1,2}\||[A-Za-z]+_\{[^{}]{1,40}\}"
 )
 _ONE_WORD_NAME = re.compile(r"\\text\s*\{[^{}]{1,40}\}|[A-Za-z ]{3,40}|[\u3400-\u9fff]{1,20}")
-_SPECIAL = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
 _MINUS_PLUS = re.compile(r"\\mp(?![A-Za-z])")
 _WRAPPED = re.compile(r"\\text\s*\{([^{}]*)\}")
