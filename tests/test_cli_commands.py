@@ -193,6 +193,7 @@ def test_report_of_a_finished_and_of_an_unfinished_run(
     [
         ("world:math", {"world": "math"}),
         ("gym:chain_sum", {"reasoning_gym": "chain_sum"}),
+        ("builtin:contest", {"builtin": "contest"}),
         ("hub:openai/gsm8k", {"hub": "openai/gsm8k"}),
         ("/data/a.jsonl", {"file": "/data/a.jsonl"}),
         ("/data/a.jsonl.gz", {"file": "/data/a.jsonl.gz"}),
@@ -205,7 +206,9 @@ def test_the_short_forms_of_prompts(text: str, entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["world:", "math", "wrld:math", "data.csv", "archive.gz", ""])
 def test_an_unknown_form_of_prompts_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"expected world:DOMAIN, gym:TASK, hub:ID, or a \.jsonl"):
+    with pytest.raises(
+        UserError, match=r"expected world:DOMAIN, gym:TASK, builtin:contest, hub:ID, or a \.jsonl"
+    ):
         prompt_entry(text)
 
 

