@@ -104,7 +104,7 @@ def test_fewer_rows_than_a_rollout_needs_are_refused(aha: Aha, trained_base: Pat
         ({"answer": "not a number"}, {"verifier": "math"}, ["'not a number' (verifier math)", "gold unreadable"]),
         ({"answer": "\\frac{1}{"}, {"verifier": "math"}, ["(verifier math)", "gold unreadable"]),
         ({"answer": "E"}, {"verifier": "choice", "extra": {"options": "options"}}, ["'E' (verifier choice)", "gold"]),
-        ({"answer": "4 </answer> 4"}, {}, ["does not fit the response format"]),
+        ({"answer": "4 </answer> 4"}, {"verifier": "exact"}, ["does not fit the response format"]),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("stage", ["zero", "after"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,7 +253,19 @@ def test_a_missing_reasoning_gym_says_how_to_install_it(
 
 
 def test_the_parent_process_keeps_sympys_own_parser() -> None:
+    program = """
+import sys
+from ahalab.grading.pool import GraderPool
+from ahalab.records import GradeRequest
+
+if __name__ == "__main__":
+    with GraderPool(workers=1) as pool:
+        [verdict] = pool.grade_all([GradeRequest("math", "\\\\sqrt{8}", "2\\\\sqrt{2}")])
+    assert verdict.score == 1.0, verdict
+    assert "reasoning_gym" not in sys.modules
     import sympy.parsing.sympy_parser as parser
 
-    assert parser.parse_expr.__module__ == "sympy.parsing.sympy_parser"
-    assert "reasoning_gym" not in sys.modules or not hasattr(sys.modules["reasoning_gym"], "eval")
+    print(parser.parse_expr.__module__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "sympy.parsing.sympy_parser", done.stderr
