@@ -12,12 +12,13 @@ from typing import Any
 
 from ahalab.datatools.dedup import beside, copy, identity, schema_of
 from ahalab.datatools.evaluation_sets import EvaluationSet, open_set
-from ahalab.datatools.layouts import chosen_columns, head_of, texts
+from ahalab.datatools.layouts import chosen_columns, head_of
 from ahalab.datatools.reading import GoodRows, Watch
 from ahalab.datatools.stream import Row, open_stream
 from ahalab.datatools.writing import RowWriter, check_writable
 from ahalab.errors import UserError
 from ahalab.evaluation.decontamination import COMMONEST, GRAM, cut_text
+from ahalab.prompts.cells import texts
 
 MOST_GRAMS = 100_000
 """Different shared n-grams whose rows are counted; a bound for memory."""

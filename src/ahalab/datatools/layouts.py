@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 
 from ahalab.datatools.stream import Row, open_stream
 from ahalab.errors import UserError
-from ahalab.prompts.cells import BadRow
+from ahalab.prompts.cells import BadRow, texts
 from ahalab.prompts.contest.mapping import CodeMapping
 from ahalab.prompts.files import HEAD_BYTES
 from ahalab.prompts.mapping import ColumnMapping, RowMapping
@@ -181,18 +181,6 @@ def mapping_of(settings: Sequence[str]) -> ColumnMapping:
         else:
             given[key] = parsed
     return validate(ColumnMapping, given, "--map")
-
-
-def texts(value: Any) -> Iterator[str]:
-    """Every text in a value, wherever it stands, in order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from texts(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from texts(one)
 
 
 def text_of(row: Mapping[str, Any], columns: Iterable[str]) -> str:

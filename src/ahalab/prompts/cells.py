@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -60,3 +60,15 @@ def joined(row: Mapping[str, Any], columns: str | Sequence[str], what: str) -> s
     parts = [text(present(row, first, what), first, what)]
     parts += [text(row[column], column, what, blank=True) for column in others if row.get(column) is not None]
     return "\n\n".join(part for part in parts if part)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value, wherever it stands, in order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts(one)

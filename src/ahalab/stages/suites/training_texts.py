@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.prompts.cells import BadRow
+from ahalab.prompts.cells import BadRow, texts
 from ahalab.prompts.files import open_table
 from ahalab.runs.folder import RUN_NAME
 from ahalab.runs.jsonl import read_jsonl
@@ -40,7 +39,7 @@ def training_texts(source: Path) -> Iterator[tuple[str, str]]:
                     yield f"{stage.name}/{row['prompt_id']}", str(row["question"])
         for path in sorted((stage.path / "data").glob("*.jsonl")):
             for number, row in enumerate(read_jsonl(path), start=1):
-                yield f"{stage.name}/{path.name}:{number}", "\n\n".join(_texts(row))
+                yield f"{stage.name}/{path.name}:{number}", "\n\n".join(texts(row))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
@@ -53,15 +52,4 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 f"{path}, row {table.number(index)}: expected {bad.expected}, but {bad.found}. "
                 "Correct or remove the row"
             ) from None
-        yield f"{path.name}:{table.number(index)}", "\n\n".join(_texts(row))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
+        yield f"{path.name}:{table.number(index)}", "\n\n".join(texts(row))
