@@ -22,6 +22,7 @@ from ahalab.cli import (
     report,
     review,
     run,
+    safety,
     status,
     table,
     ui,
@@ -53,6 +54,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("analyse")(analyse.analyse)
 app.add_typer(base.app, name="base")
 app.add_typer(data.app, name="data")
+app.add_typer(safety.app, name="safety")
 app.add_typer(words.app, name="words")
 
 

@@ -1,0 +1,12 @@
+"""`aha safety`: measure how safely a model answers. One file a verb; this one only gathers them."""
+
+from __future__ import annotations
+
+import typer
+
+from ahalab.cli import (
+    safety_lint,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
+app.command("lint")(safety_lint.lint)
