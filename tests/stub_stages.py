@@ -14,7 +14,8 @@ from ahalab.pipeline.execution import Execution
 from ahalab.pipeline.kinds import KINDS, StageKind
 from ahalab.pipeline.recipe import Recipe, parse_recipe
 from ahalab.runs.folder import RunFolder
-from ahalab.stages.context import SilentProgress, StageContext, StageResult
+from ahalab.runs.progress import SilentProgress
+from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.inputs import InputRef, StageConfig
 
 FOLDERS = {"model": "checkpoint", "dataset": "data", "evaluation": "samples"}

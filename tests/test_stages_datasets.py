@@ -12,7 +12,8 @@ import pytest
 
 from ahalab.errors import UserError
 from ahalab.records import LabelledResponse, PreferencePair, SupervisedRow
-from ahalab.stages.context import SilentProgress, StageContext
+from ahalab.runs.progress import SilentProgress
+from ahalab.stages.context import StageContext
 from ahalab.stages.data_entries import DataEntries, check_data, load_labelled, load_pairs, load_rows
 from ahalab.stages.datasets import (
     read_dropped,

@@ -22,7 +22,8 @@ from ahalab.policy.scalar_head import add_scalar_head
 from ahalab.records import LabelledResponse, PreferencePair, Response
 from ahalab.runs.hashing import file_hash
 from ahalab.runs.jsonl import read_jsonl
-from ahalab.stages.context import SilentProgress, StageResult
+from ahalab.runs.progress import SilentProgress
+from ahalab.stages.context import StageResult
 from ahalab.stages.datasets import write_labelled, write_pairs
 from ahalab.stages.reward_examples import (
     labelled_examples,

@@ -22,7 +22,8 @@ from ahalab.policy.load import Policy, load_policy
 from ahalab.records import SupervisedRow
 from ahalab.runs.hashing import file_hash
 from ahalab.runs.jsonl import read_jsonl
-from ahalab.stages.context import SilentProgress, StageContext, StageResult
+from ahalab.runs.progress import SilentProgress
+from ahalab.stages.context import StageContext, StageResult
 from ahalab.stages.datasets import write_dropped, write_rows
 from ahalab.stages.sft import check_sft, encode_rows, run_sft, split_held_out
 from ahalab.stages.sft_config import SFTConfig

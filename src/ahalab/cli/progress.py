@@ -35,7 +35,7 @@ class RichProgress:
         self._figures = Text()
 
     def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
@@ -52,17 +52,17 @@ class RichProgress:
         self._live.start()
 
     def advance(self, done: int, figures: Figures) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._bar.update(self._task, completed=done)
         if figures:
             self._figures.plain = f"  {describe(figures)}"
 
     def note(self, text: str) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._console.print(escape(text), highlight=False)
 
     def end(self) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -79,13 +79,13 @@ class PlainProgress:
         self._printed = -math.inf
 
     def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._stage, self._unit, self._total, self._first = stage, unit, total, done
         self._started, self._printed = time.monotonic(), -math.inf
         self.note(f"{stage}: {done}/{total} {unit}s")
 
     def advance(self, done: int, figures: Figures) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         now = time.monotonic()
         if not figures or (now - self._printed < PLAIN_SECONDS and done < self._total):
             return
@@ -98,11 +98,11 @@ class PlainProgress:
         )
 
     def note(self, text: str) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._console.print(escape(text), highlight=False)
 
     def end(self) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
 
 
 def make_progress(console: Console) -> RichProgress | PlainProgress:

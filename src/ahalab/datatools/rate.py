@@ -29,13 +29,14 @@ from ahalab.prompts.mapping import ColumnMapping
 from ahalab.records import Prompt
 from ahalab.runs.atomic import remove_leftovers, write_json
 from ahalab.runs.hashing import file_hash
+from ahalab.runs.held import hold
 from ahalab.runs.lock import RunLock
 from ahalab.sandbox.settings import SandboxSettings
 from ahalab.stages.isolation import check_isolation
 from ahalab.stages.shards import is_done, read_shards, write_shard
 from ahalab.stages.suites.answerers import Answerer
 from ahalab.stages.suites.config import EvalConfig
-from ahalab.stages.suites.folder import SAMPLES_NAME, SETTINGS_NAME, hold
+from ahalab.stages.suites.folder import SAMPLES_NAME, SETTINGS_NAME
 from ahalab.stages.suites.rows import Unread, graded_rows
 
 FORMAT = 1

@@ -13,7 +13,8 @@ from ahalab.datatools.stream import Row, RowStream, open_stream
 from ahalab.errors import Interrupted, UserError
 from ahalab.prompts.cells import BadRow
 from ahalab.prompts.lines import bad_row_error
-from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.runs.progress import Progress, SilentProgress
+from ahalab.stages.context import Interrupt
 
 TICK_ROWS = 256
 """Rows between two looks at the clock and at Ctrl-C."""

@@ -12,7 +12,7 @@ from ahalab.pipeline.graph import root
 from ahalab.pipeline.recipe import Recipe, Stage
 from ahalab.policy.load import Policy, load_policy
 from ahalab.runs.folder import RunFolder
-from ahalab.stages.context import SilentProgress
+from ahalab.runs.progress import SilentProgress
 from ahalab.stages.evaluate import EvaluateConfig
 from ahalab.stages.inputs import BASES
 from ahalab.stages.preflight import PreflightReport, check_answers, preflight

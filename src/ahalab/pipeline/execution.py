@@ -9,8 +9,9 @@ from pathlib import Path
 from ahalab.pipeline.recipe import Recipe, Stage
 from ahalab.policy.memory import MemoryEstimate
 from ahalab.runs.folder import RunFolder
+from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.sandbox.settings import SandboxSettings
-from ahalab.stages.context import Interrupt, Progress, SilentProgress, StageContext
+from ahalab.stages.context import Interrupt, StageContext
 from ahalab.stages.preflight import PreflightReport
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ahalab.stages.context import Progress
+from ahalab.runs.progress import Progress
 
 PROGRESS_NAME = "progress.json"
 """In an unfinished stage's folder: {"done", "total", "unit", "figures"}. Its time is the last sign of life."""
@@ -27,14 +27,14 @@ class RecordedProgress:
         self._newest: tuple[int, Figures] | None = None
 
     def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._total, self._unit = total, unit
         self._newest = (done, {})
         self._write(done, {})
         self._shown.begin(stage, total, unit, done)
 
     def advance(self, done: int, figures: Figures) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         # A stage may count prompts between the rows that have figures: those stay.
         self._newest = (done, figures or (self._newest[1] if self._newest else {}))
         if time.monotonic() - self._written >= EVERY_SECONDS:
@@ -42,11 +42,11 @@ class RecordedProgress:
         self._shown.advance(done, figures)
 
     def note(self, text: str) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._shown.note(text)
 
     def end(self) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         if self._newest is not None:
             self._write(*self._newest)
         self._shown.end()

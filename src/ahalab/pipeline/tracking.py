@@ -22,8 +22,8 @@ from ahalab.pipeline.trackers import (
 from ahalab.runs.atomic import read_json, write_json
 from ahalab.runs.folder import RunFolder
 from ahalab.runs.hashing import config_hash
+from ahalab.runs.progress import Progress
 from ahalab.runs.readers import METRICS_NAME
-from ahalab.stages.context import Progress
 
 FOLDER = "trackers"
 """In the run folder: local files of trackers, and what was sent. No result depends on it."""
@@ -187,19 +187,19 @@ class TrackedProgress:
         self._shown, self._tracking = shown, tracking
 
     def begin(self, stage: str, total: int, unit: str, done: int = 0) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._shown.begin(stage, total, unit, done)
 
     def advance(self, done: int, figures: Mapping[str, float | int | str | None]) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._shown.advance(done, figures)
         self._tracking.poll()
 
     def note(self, text: str) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._shown.note(text)
 
     def end(self) -> None:
-        """See `ahalab.stages.context.Progress`."""
+        """See `ahalab.runs.progress.Progress`."""
         self._shown.end()
         self._tracking.poll()

@@ -27,15 +27,17 @@ from ahalab.rewards.functions import GENERAL_VERIFIERS
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
 from ahalab.runs.atomic import remove_leftovers, write_json, write_text
+from ahalab.runs.held import hold
 from ahalab.runs.lock import RunLock
+from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.sandbox.settings import SandboxSettings
-from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.stages.context import Interrupt
 from ahalab.stages.isolation import LOOKED_AT, check_isolation
 from ahalab.stages.probe_cut import Cut, Uncut, cut_sample, forbidden_tokens
 from ahalab.stages.probe_source import Source
 from ahalab.stages.shards import cut as cut_shards
 from ahalab.stages.shards import is_done, read_shards, write_shard
-from ahalab.stages.suites.folder import SETTINGS_NAME, hold
+from ahalab.stages.suites.folder import SETTINGS_NAME
 from ahalab.text.reflection import ReflectiveWords, count_reflective, first_reflective, load_reflective_words
 from ahalab.text.renderer import Renderer
 from ahalab.validation import StrictModel

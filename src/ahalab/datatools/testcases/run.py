@@ -29,12 +29,13 @@ from ahalab.errors import EnvironmentFailure, Interrupted, UserError
 from ahalab.runs.atomic import explaining_disk_errors, remove_leftovers, write_json
 from ahalab.runs.faults import fault_point
 from ahalab.runs.hashing import config_hash
+from ahalab.runs.held import hold
 from ahalab.runs.jsonl import JsonlWriter, read_jsonl
 from ahalab.runs.lock import RunLock
+from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.sandbox.records import Executor, SandboxFailure
-from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.stages.context import Interrupt
 from ahalab.stages.shards import write_whole
-from ahalab.stages.suites.folder import hold
 from ahalab.teachers.protocol import Failure
 
 FORMAT = 1

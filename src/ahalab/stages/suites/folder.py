@@ -10,15 +10,12 @@ DIR/evaluation.json · evaluation.md     the figures of every suite in it
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.runs.atomic import explaining_disk_errors, read_json, write_json
-from ahalab.runs.differences import differences, shorten
 from ahalab.stages.shards import read_shards
 
 ANSWERER_NAME = "answerer.json"
@@ -28,27 +25,6 @@ MARKDOWN_NAME = "evaluation.md"
 SAMPLES_NAME = "samples"
 JUDGEMENTS_NAME = "judgements.jsonl"
 REPLIES_NAME = "replies"
-
-
-_ADVICE = "One folder holds answers of one kind: put the setting back, or choose another folder with --output"
-
-
-def hold(path: Path, stated: Mapping[str, Any], advice: str = _ADVICE) -> None:
-    """Write down what `path`'s folder is filled with; the same again is fine.
-
-    Raises:
-        UserError: it was begun with something else; names the first key that differs, then and now.
-    """
-    now = json.loads(json.dumps(dict(stated), allow_nan=False))  # tuples become lists
-    if not path.is_file():
-        with explaining_disk_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
-        return
-    for key, then, here in differences(read_json(path), now):
-        raise UserError(
-            f"{path.parent} was begun with {key} {shorten(then)}, now it is {shorten(here)}. {advice}."
-        )
 
 
 def suite_folders(folder: Path) -> list[Path]:

@@ -22,10 +22,11 @@ from ahalab.policy.reward_model import RewardModel, load_reward_model
 from ahalab.records import Prompt, Response
 from ahalab.runs.atomic import read_json
 from ahalab.runs.hashing import config_hash, folder_hash
+from ahalab.runs.held import hold
 from ahalab.runs.jsonl import read_jsonl
 from ahalab.stages.context import Interrupt
 from ahalab.stages.shards import write_whole
-from ahalab.stages.suites.folder import JUDGEMENTS_NAME, REPLIES_NAME, hold, suite_folders, suite_rows
+from ahalab.stages.suites.folder import JUDGEMENTS_NAME, REPLIES_NAME, suite_folders, suite_rows
 from ahalab.teachers import make_judge
 from ahalab.teachers.comparison import Comparison, compare_many
 from ahalab.teachers.judge import Judge

@@ -16,9 +16,11 @@ from ahalab.evaluation.suites.summary import suite_figures
 from ahalab.grading.pool import GraderPool
 from ahalab.runs.atomic import read_json, remove_leftovers, write_json, write_text
 from ahalab.runs.hashing import config_hash
+from ahalab.runs.held import hold
 from ahalab.runs.lock import RunLock
+from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.sandbox.settings import SandboxSettings
-from ahalab.stages.context import Interrupt, Progress, SilentProgress
+from ahalab.stages.context import Interrupt
 from ahalab.stages.isolation import check_isolation
 from ahalab.stages.shards import cut, is_done, read_shard, write_shard
 from ahalab.stages.suites.answerers import Answerer
@@ -29,7 +31,6 @@ from ahalab.stages.suites.folder import (
     SAMPLES_NAME,
     SETTINGS_NAME,
     SUMMARY_NAME,
-    hold,
     suite_folders,
     suite_rows,
 )
