@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -422,3 +423,137 @@ def test_text_with_half_a_surrogate_pair_is_sent_and_kept(tmp_path: Path) -> Non
 def test_the_room_never_imports_torch() -> None:
     program = "import ahalab.endpoints.client, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def heard(client: ChatClient, requests: list[ChatRequest]) -> dict[int, str]:
+    """What `on_outcome` was told: place → text, or "!reason"."""
+    told: dict[int, str] = {}
+
+    def on_outcome(place: int, outcome: Reply | Failed) -> None:
+        assert place not in told
+        told[place] = texts([outcome])[0]
+
+    client.complete(requests, on_outcome)
+    return told
+
+
+def test_every_outcome_is_told_once_also_from_the_cache_and_for_equal_requests(tmp_path: Path) -> None:
+    def script(prompt: str) -> Step | str:
+        return {"bad": error(500), "long": error(413)}.get(prompt) or prompt.upper()
+
+    with EndpointServer(script) as server:
+        client = ChatClient("t", server.config(retries=1, parallel=3), tmp_path)
+        client.complete(ask("kept"))
+        told = heard(client, ask("kept", "a", "bad", "a", "long", "b"))
+    assert told == {0: "KEPT", 1: "A", 2: "!server error", 3: "A", 4: "!refused: too long", 5: "B"}
+
+
+def test_a_reply_is_told_as_it_comes_and_not_at_the_end(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def script(prompt: str) -> Step:
+        order.append(f"asked {prompt}")
+        return say(prompt)
+
+    with EndpointServer(script) as server:
+        ChatClient("t", server.config(), tmp_path).complete(
+            ask("a", "b"), lambda place, _outcome: order.append(f"told {place}")
+        )
+    assert order == ["asked a", "told 0", "asked b", "told 1"]
+
+
+def test_failures_before_a_server_goes_down_are_not_blamed_on_the_requests(tmp_path: Path) -> None:
+    def script(prompt: str) -> Step | str:
+        return prompt if prompt == "good" else error(500)
+
+    told: list[int] = []
+    with EndpointServer(script) as server:
+        client = ChatClient("t", server.config(retries=0, give_up_after=3), tmp_path)
+        with pytest.raises(EnvironmentFailure):
+            client.complete(ask("bad1", "good", "bad2", "bad3", "bad4"), lambda place, _: told.append(place))
+    assert told == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("step", "control", "calls"),
+    [
+        (say(None, "content_filter"), "content_filter", 0),
+        (say("half of it", "content_filter"), "content_filter", 0),
+        (Step(body=b'{"choices": [{"message": {"content": "I cannot"}}], "ahalab": {"control": "rule 7", '
+              b'"reviewer_calls": 2}}'), "rule 7", 2),
+        (Step(body=b'{"choices": [{"message": {"content": "fine"}, "ahalab": {"reviewer_calls": 1}}]}'), "", 1),
+        (Step(body=b'{"choices": [{"message": {"content": "fine"}}], "ahalab": {"control": 5, "reviewer_calls": "x"}}'),
+         "", 0),
+    ],
+)  # fmt: skip
+def test_what_a_risk_control_did_is_read_from_the_reply(
+    tmp_path: Path, step: Step, control: str, calls: int
+) -> None:
+    with EndpointServer([step]) as server:
+        (reply,) = ChatClient("t", server.config(), tmp_path, take_empty=True).complete(ask("a"))
+    assert isinstance(reply, Reply)
+    assert (reply.control, reply.reviewer_calls) == (control, calls)
+
+
+def test_a_refusal_by_a_content_filter_carries_the_controls_word(tmp_path: Path) -> None:
+    body = b'{"error": {"message": "content filter", "ahalab": {"control": "rule 3", "reviewer_calls": 1}}}'
+    with EndpointServer([Step(400, body), error(400, "content filter")]) as server:
+        first, second = ChatClient("t", server.config(), tmp_path).complete(ask("a", "b"))
+    assert isinstance(first, Failed)
+    assert (first.control, first.reviewer_calls) == ("rule 3", 1)
+    assert isinstance(second, Failed)
+    assert second.control == "content_filter"
+
+
+@pytest.mark.parametrize("step", [say(None), say(""), say("", "length"), say(None, "content_filter")])
+def test_an_empty_reply_is_kept_and_paid_once_where_that_is_asked_for(tmp_path: Path, step: Step) -> None:
+    with EndpointServer([step]) as server:
+        for _ in range(2):
+            (reply,) = ChatClient("t", server.config(), tmp_path, take_empty=True).complete(ask("a"))
+            assert isinstance(reply, Reply)
+            assert reply.text == ""
+    assert len(server.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    "message", [b"{}", b'{"content": 5}', b'{"text": "hello"}', b'{"content": {"a": 1}}']
+)
+def test_another_schema_is_no_empty_reply(tmp_path: Path, message: bytes) -> None:
+    strange = Step(body=b'{"choices": [{"message": ' + message + b"}]}")
+    with EndpointServer([strange, say("x")]) as server:
+        client = ChatClient("t", server.config(), tmp_path, take_empty=True)
+        assert texts(client.complete(ask("a"))) == ["x"]
+    assert client.traffic["troubles: unreadable reply"] == 1
+
+
+@pytest.mark.parametrize("drip", [0.0, 0.02])
+def test_a_reply_that_never_ends_is_bounded_in_time_and_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: float
+) -> None:
+    monkeypatch.setattr(client_module, "LARGEST_REPLY", 100_000)
+    endless = Step(body=b"x" * 200_000, drip=drip)
+    with EndpointServer(lambda prompt: endless if prompt == "bad" else say("ok")) as server:
+        client = ChatClient("t", server.config(timeout_seconds=0.3, retries=1), tmp_path)
+        assert texts(client.complete(ask("good", "bad"))) == [
+            "ok",
+            "!time-out" if drip else "!reply too large",
+        ]
+
+
+def test_the_cost_budget_stops_the_run_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    prices = {"price_in": 10.0, "price_out": 1000.0}
+    with EndpointServer([say("x", usage=(1000, 100))]) as server:  # 0.01 + 0.10 a reply
+        client = ChatClient("t", server.config(**prices, budget_cost=0.2), tmp_path)
+        with pytest.raises(RunStopped, match=r"0\.22 is spent, budget_cost is 0\.2"):
+            client.complete(ask("a", "b", "c"))
+        assert len(server.prompts) == 2
+        more = ChatClient("t", server.config(**prices, budget_cost=5.0), tmp_path)
+        assert len(more.complete(ask("a", "b", "c"))) == 3
+        assert more.cost == pytest.approx(0.33)
+    assert len(server.prompts) == 3
+
+
+def test_a_reply_kept_by_an_older_version_is_read(tmp_path: Path) -> None:
+    old = {"text": "a", "finish": "stop", "tokens_in": 1, "tokens_out": 2, "estimated": False, "thinking": ""}
+    (tmp_path / "t.jsonl").write_text(json.dumps({"key": "k", "reply": old}) + "\n")
+    assert cache_module.ReplyCache(tmp_path / "t.jsonl").get("k") == Reply("a", "stop", 1, 2)

@@ -74,3 +74,8 @@ def test_only_what_decides_the_replies_is_part_of_the_identity() -> None:
         {"extra": {"a": 1}},
     ):
         assert EndpointConfig(**{**GOOD, **change}).identity() != plain.identity()
+
+
+def test_a_cost_budget_needs_both_prices() -> None:
+    with pytest.raises(UserError, match="budget_cost needs `price_in` and `price_out`"):
+        validate(EndpointConfig, {**GOOD, "budget_cost": 1.0, "price_in": 2.0}, "r.yaml")

@@ -27,6 +27,12 @@ class Reply:
     """The server told no token counts: they are a quarter of the bytes of UTF-8 (our choice)."""
     thinking: str = ""
     """What a reasoning server tells apart from the text (`reasoning_content`, `reasoning`); its tokens count too."""
+    control: str = ""
+    """Why a risk control withheld or replaced the reply, in the server's words; "content_filter" where it has none."""
+    reviewer_calls: int = 0
+    """Calls of a reviewer that a gateway says this reply cost."""
+    seconds: float | None = None
+    """From sending the try that succeeded to its last byte."""
 
 
 class ReplyCache:
@@ -46,11 +52,16 @@ class ReplyCache:
             raise UserError(
                 f"{path} is no file of kept replies ({error}). Put it back as the run wrote it."
             ) from None
-        self.tokens = sum(reply.tokens_in + reply.tokens_out for reply in self._replies.values())
-        """Tokens of every reply in the file, prompts included: what the budget counts."""
+        self.tokens_in = sum(reply.tokens_in for reply in self._replies.values())
+        self.tokens_out = sum(reply.tokens_out for reply in self._replies.values())
 
     def __len__(self) -> int:
         return len(self._replies)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of every reply in the file, prompts included: what the budget counts."""
+        return self.tokens_in + self.tokens_out
 
     def get(self, key: str) -> Reply | None:
         """The reply to this call, if it was ever made."""
@@ -63,7 +74,8 @@ class ReplyCache:
             if key not in self._replies:
                 self._writer.append(row)
                 self._replies[key] = reply
-                self.tokens += reply.tokens_in + reply.tokens_out
+                self.tokens_in += reply.tokens_in
+                self.tokens_out += reply.tokens_out
 
     def __del__(self) -> None:
         # Rows are in the file once written; what closing adds is safety against a power cut.

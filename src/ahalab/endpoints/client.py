@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -52,6 +52,13 @@ class Failed:
 
     reason: str
     detail: str
+    control: str = ""
+    """As in `Reply`: a risk control refused; that is an outcome, not a fault of the server."""
+    reviewer_calls: int = 0
+
+
+OnOutcome = Callable[[int, Reply | Failed], None]
+"""Hears (place in `requests`, outcome), once for every request, from any thread."""
 
 
 class ChatClient:
@@ -61,6 +68,7 @@ class ChatClient:
         name: its name in the recipe, for messages and for the cache file `<name>.jsonl`.
         cache_folder: where every reply is kept; made when missing.
         stopping: asked while waiting; True (a Ctrl-C) ends `complete` with `Interrupted`.
+        take_empty: a reply without text is a reply, kept and never asked for again; else it is tried again.
         transport: for tests.
 
     Raises:
@@ -74,13 +82,17 @@ class ChatClient:
         cache_folder: Path,
         stopping: Callable[[], bool] = lambda: False,
         *,
+        take_empty: bool = False,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.name, self.config = name, config
+        self._take_empty = take_empty
         self._stopping = stopping
         self._key = _read_key(name, config)
         file_name = name if _FILE_NAME.fullmatch(name) else config_hash(name)[:16]
         self._cache = open_cache(cache_folder / f"{file_name}.jsonl")
+        self._on_settled: Callable[[str, Reply | Failed], None] = _nobody_listens
+        self._own_failures: dict[str, Failed] = {}
         self._pace = Pace(config.requests_per_minute)
         self._http = _http_client(name, config, self._key, transport)
         self._lock = threading.Lock()
@@ -93,23 +105,50 @@ class ChatClient:
         """What this process sent: "calls", "retries", "from_cache", "troubles: <reason>"."""
         return dict(self._traffic)
 
-    def complete(self, requests: Sequence[ChatRequest]) -> list[Reply | Failed]:
-        """The replies, in the order of `requests`.
+    @property
+    def cost(self) -> float | None:
+        """What every reply kept here has cost; None without prices."""
+        return self.config.cost(self._cache.tokens_in, self._cache.tokens_out)
+
+    def complete(
+        self, requests: Sequence[ChatRequest], on_outcome: OnOutcome | None = None
+    ) -> list[Reply | Failed]:
+        """The replies, in the order of `requests`. One batch at a time.
+
+        `on_outcome` hears each as it comes, a reply when it is in the cache already. A request that failed after every
+        retry is told once another one got a reply after it, or at the end: until then the server may be to blame, and
+        where this then raises, such a request was not told and stays open.
 
         Raises:
             UserError: the server refuses the key, the model or the settings.
             EnvironmentFailure: the endpoint is down, or wants payment.
-            RunStopped: `budget_tokens` are used up.
+            RunStopped: `budget_tokens` or `budget_cost` are used up.
             Interrupted: `stopping` said so.
             After each of them the replies so far are in the cache.
         """
-        keys = [self._cache_key(request) for request in requests]
-        wanted = {
-            key: request for key, request in zip(keys, requests, strict=True) if self._cache.get(key) is None
-        }
+        keys = [self.cache_key(request) for request in requests]
+        kept = {key: self._cache.get(key) for key in keys}
+        wanted = {key: one for key, one in zip(keys, requests, strict=True) if kept[key] is None}
         self._traffic["from_cache"] += len(keys) - len(wanted)
+        self._listen(keys, on_outcome)
+        for key, reply in kept.items():
+            if reply is not None:
+                self._on_settled(key, reply)
         failed = self._fetch(wanted) if wanted else {}
         return [self._cache.get(key) or failed[key] for key in keys]
+
+    def _listen(self, keys: Sequence[str], on_outcome: OnOutcome | None) -> None:
+        self._own_failures.clear()
+        places: dict[str, list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key, []).append(place)
+
+        def settled(key: str, outcome: Reply | Failed) -> None:
+            if on_outcome is not None:
+                for place in places[key]:
+                    on_outcome(place, outcome)
+
+        self._on_settled = settled
 
     def _fetch(self, wanted: Mapping[str, ChatRequest]) -> dict[str, Failed]:
         if self._stopping():
@@ -127,7 +166,15 @@ class ChatClient:
         failed = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
         if len(failed) == len(wanted) and not self._ever_replied and self._failed_in_row:
             raise self._down(next(iter(failed.values())))
+        self._blame_requests()
         return failed
+
+    def _blame_requests(self) -> None:
+        """The server is well, so what failed lately was those requests' own fault."""
+        with self._lock:
+            failures, self._own_failures = self._own_failures, {}
+        for key, failure in failures.items():
+            self._on_settled(key, failure)
 
     def _watch(self, pending: set[Future[Failed | None]]) -> None:
         while pending:
@@ -161,31 +208,37 @@ class ChatClient:
                 self._cache.put(key, outcome)
                 with self._lock:
                     self._failed_in_row, self._ever_replied = 0, True
+                self._on_settled(key, outcome)
+                self._blame_requests()
                 return None
             trouble = outcome
             self._count(f"troubles: {trouble.reason}")
             self._refuse_hopeless(trouble)
             if trouble.remedy == "fail":
-                return Failed(trouble.reason, trouble.detail)
+                failure = Failed(trouble.reason, trouble.detail, trouble.control, trouble.reviewer_calls)
+                self._on_settled(key, failure)
+                return failure
             if rest is not None:
                 self._pace.rest(rest)
             pause = max(min(rest or 0.0, LONGEST_REST), back_off(attempt, uniform(make_key(key), attempt)))
             if attempt < self.config.retries and not self._pace.wait(pause):
                 break
-        return self._gave_up(Failed(trouble.reason, trouble.detail))
+        return self._gave_up(key, Failed(trouble.reason, trouble.detail))
 
-    def _gave_up(self, failure: Failed) -> Failed:
+    def _gave_up(self, key: str, failure: Failed) -> Failed:
         if self._pace.stop.is_set():
             return failure  # somebody else's error ends the batch: it says nothing about the server
         with self._lock:
             self._failed_in_row += 1
             if failure.reason in SERVER_WIDE or self._failed_in_row >= self.config.give_up_after:
                 raise self._down(failure)
+            self._own_failures[key] = failure
         return failure
 
     def _send(self, body: bytes, size: int) -> tuple[Reply | Trouble, float | None]:
         """One HTTP exchange, bounded in time and size, and the rest that the server asks for."""
-        deadline = time.monotonic() + self.config.timeout_seconds
+        began = time.monotonic()
+        deadline = began + self.config.timeout_seconds
         try:
             with self._http.stream("POST", f"{self.config.url}/chat/completions", content=body) as response:
                 received = bytearray()
@@ -205,9 +258,11 @@ class ChatClient:
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             reason = "no connection" if isinstance(error, httpx2.ConnectError) else "broken connection"
             return Trouble(reason, self._clean(f"{type(error).__name__}: {error}"), "retry"), None
-        outcome = read_reply(response.status_code, bytes(received), size)
+        outcome = read_reply(response.status_code, bytes(received), size, take_empty=self._take_empty)
         if isinstance(outcome, Trouble):
-            outcome = Trouble(outcome.reason, self._clean(outcome.detail), outcome.remedy)
+            outcome = replace(outcome, detail=self._clean(outcome.detail))
+        else:
+            outcome = replace(outcome, seconds=round(time.monotonic() - began, 3))
         return outcome, retry_after(response.headers.get("retry-after"))
 
     def _refuse_hopeless(self, trouble: Trouble) -> None:
@@ -234,6 +289,12 @@ class ChatClient:
                 f"endpoints.{self.name}: {self._cache.tokens:,} tokens are used, budget_tokens is {budget:,}. "
                 f"Raise it to go on. {_GOES_ON}"
             )
+        most, cost = self.config.budget_cost, self.cost
+        if most is not None and cost is not None and cost >= most:
+            raise RunStopped(
+                f"endpoints.{self.name}: {cost:,.4g} is spent, budget_cost is {most:,.4g}. "
+                f"Raise it to go on. {_GOES_ON}"
+            )
 
     def _down(self, failure: Failed) -> EnvironmentFailure:
         return EnvironmentFailure(
@@ -253,7 +314,8 @@ class ChatClient:
             body["max_tokens"] = self.config.max_tokens
         return {**body, **self.config.extra}
 
-    def _cache_key(self, request: ChatRequest) -> str:
+    def cache_key(self, request: ChatRequest) -> str:
+        """The name of a request's reply in the cache file."""
         return config_hash(
             {"endpoint": self.config.identity(), "messages": request.messages, "call": request.call}
         )
@@ -265,6 +327,10 @@ class ChatClient:
     def _count(self, what: str) -> None:
         with self._lock:
             self._traffic[what] += 1
+
+
+def _nobody_listens(_key: str, _outcome: Reply | Failed) -> None:
+    """Between batches."""
 
 
 def _read_key(name: str, config: EndpointConfig) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ahalab.validation import StrictModel, told
 
@@ -59,6 +59,32 @@ class EndpointConfig(StrictModel):
         description="The run stops (and can go on with a higher figure) when a stage has used so many tokens "
         "here, prompts and replies together; null for no limit.",
     )
+    price_in: Annotated[float, Field(ge=0, le=1e6)] | None = Field(
+        None,
+        description="Price of a million prompt tokens, in any currency; for estimates and `budget_cost`.",
+    )
+    price_out: Annotated[float, Field(ge=0, le=1e6)] | None = Field(
+        None, description="Price of a million reply tokens, thinking included, in the same currency."
+    )
+    budget_cost: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="The run stops (and can go on with a higher figure) when the replies kept here cost so much at "
+        "`price_in` and `price_out`; null for no limit. Requests under way then are still paid for.",
+    )
+
+    @model_validator(mode="after")
+    def _priced(self) -> EndpointConfig:
+        if self.budget_cost is not None and (self.price_in is None or self.price_out is None):
+            raise told(
+                "budget_cost needs `price_in` and `price_out`, the prices of a million tokens (0 for free)"
+            )
+        return self
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """What so many tokens cost; None without both prices."""
+        if self.price_in is None or self.price_out is None:
+            return None
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
 
     @field_validator("url")
     @classmethod

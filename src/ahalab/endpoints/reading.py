@@ -22,6 +22,9 @@ class Trouble:
     """Stable words to count by."""
     detail: str
     remedy: Remedy
+    control: str = ""
+    """As in `Reply`: it was a risk control that refused."""
+    reviewer_calls: int = 0
 
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429})
@@ -36,22 +39,41 @@ _UNPAID = re.compile(
 )
 
 
-def read_reply(status: int, body: bytes, sent_bytes: int) -> Reply | Trouble:
-    """What a finished HTTP exchange means. `sent_bytes`: size of the messages, for servers that count no tokens."""
+def read_reply(status: int, body: bytes, sent_bytes: int, *, take_empty: bool = False) -> Reply | Trouble:
+    """What a finished HTTP exchange means.
+
+    Args:
+        sent_bytes: size of the messages, for servers that count no tokens.
+        take_empty: a reply without text is a reply (it was paid for), not a trouble.
+    """
     value = _parsed(body)
     if not 200 <= status < 300:
-        return _refusal(status, _server_words(value, body))
+        return _refusal(status, _server_words(value, body), value)
     if not isinstance(value, Mapping):
         return Trouble("unreadable reply", f"no JSON object: {_shown(body)}", "retry")
     choice = _first(value.get("choices"))
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         return Trouble("unreadable reply", f"no choices[0].message: {_server_words(value, body)}", "retry")
-    text, finish = _text(message.get("content")), str(choice.get("finish_reason") or "stop")
+    text = _text(message.get("content")) or _text(message.get("refusal"))
+    finish = str(choice.get("finish_reason") or "stop")
+    control, reviewer_calls = _control(value, choice, message)
+    if finish == "content_filter":
+        control = control or finish
     thinking = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    if not text.strip() and not (finish == "length" and thinking.strip()):
+    if take_empty and not text and not thinking and not _says_nothing(message):
+        return Trouble(
+            "unreadable reply", f"no text in message.content: {_server_words(value, body)}", "retry"
+        )
+    if not (take_empty or text.strip() or (finish == "length" and thinking.strip())):
         if finish == "content_filter":
-            return Trouble("refused: content", "the server's content filter took the reply", "fail")
+            return Trouble(
+                "refused: content",
+                "the server's content filter took the reply",
+                "fail",
+                control,
+                reviewer_calls,
+            )
         if finish == "length":
             return Trouble("reply cut off", "max_tokens were used up before any text came", "fail")
         return Trouble("empty reply", f"no text, finish reason {_shown(finish.encode())}", "retry")
@@ -59,10 +81,26 @@ def read_reply(status: int, body: bytes, sent_bytes: int) -> Reply | Trouble:
     told = _told_tokens(usage) if isinstance(usage, Mapping) else None
     said = f"{thinking}{text}".encode("utf-8", "replace")
     tokens_in, tokens_out = told or (_estimate(sent_bytes), _estimate(len(said)))
-    return Reply(text, finish[:40], tokens_in, tokens_out, told is None, thinking)
+    return Reply(text, finish[:40], tokens_in, tokens_out, told is None, thinking, control, reviewer_calls)
 
 
-def _refusal(status: int, words: str) -> Trouble:
+def _control(*places: Any) -> tuple[str, int]:
+    """A gateway's word on its risk control: `ahalab: {control, reviewer_calls}` in the reply, choice, message or
+    error, whichever has it. ("", 0) where none does."""
+    for place in places:
+        told = place.get("ahalab") if isinstance(place, Mapping) else None
+        if isinstance(told, Mapping):
+            reason, calls = told.get("control"), told.get("reviewer_calls")
+            return (
+                _shown(reason.encode("utf-8", "replace"), 80)
+                if isinstance(reason, str) and reason.strip()
+                else "",
+                calls if type(calls) is int and 0 <= calls < 10**6 else 0,
+            )
+    return "", 0
+
+
+def _refusal(status: int, words: str, value: Any) -> Trouble:
     detail = f"HTTP {status}: {words}"
     if (status in (429, 402, 403) and _UNPAID.search(words)) or status == 402:
         return Trouble("payment", detail, "payment")
@@ -73,7 +111,8 @@ def _refusal(status: int, words: str) -> Trouble:
     if status == 413 or (status in (400, 422) and _TOO_LONG.search(words)):
         return Trouble("refused: too long", detail, "fail")
     if status in (400, 422) and _REFUSED.search(words):
-        return Trouble("refused: content", detail, "fail")
+        control, reviewer_calls = _control(value, value.get("error") if isinstance(value, Mapping) else None)
+        return Trouble("refused: content", detail, "fail", control or "content_filter", reviewer_calls)
     return Trouble("refused", detail, "settings")
 
 
@@ -97,6 +136,11 @@ def _text(content: Any) -> str:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str)
         )
     return content if isinstance(content, str) else ""
+
+
+def _says_nothing(message: Mapping[str, Any]) -> bool:
+    """Whether a message without text is one of this protocol: it has a `content`, and that is nothing."""
+    return "content" in message and isinstance(message["content"], str | list | None)
 
 
 def _told_tokens(usage: Mapping[str, Any]) -> tuple[int, int] | None:
