@@ -6,7 +6,9 @@ import typer
 
 from ahalab.cli import (
     safety_lint,
+    safety_templates,
 )
 
 app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
 app.command("lint")(safety_lint.lint)
+app.command("templates")(safety_templates.templates)
