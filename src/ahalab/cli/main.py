@@ -17,6 +17,7 @@ from ahalab.cli import (
     data,
     evaluate,
     explain,
+    guard,
     probe,
     recipes,
     report,
@@ -54,6 +55,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("analyse")(analyse.analyse)
 app.add_typer(base.app, name="base")
 app.add_typer(data.app, name="data")
+app.add_typer(guard.app, name="guard")
 app.add_typer(safety.app, name="safety")
 app.add_typer(words.app, name="words")
 

@@ -1,0 +1,10 @@
+"""`aha guard`: risk control of a served model. One file a verb; this one only gathers them."""
+
+from __future__ import annotations
+
+import typer
+
+from ahalab.cli import guard_terms
+
+app = typer.Typer(no_args_is_help=True, help="Keywords and review that stand in front of a served model.")
+app.add_typer(guard_terms.app, name="terms")

@@ -1,0 +1,220 @@
+"""One table that takes the disguise from a text, and the way back to the place it came from.
+
+Width, case, compatibility forms, hidden characters, ornamental marks, look-alike letters and traditional Chinese go in
+one look-up per character. `Folded.offsets` says for each folded character where in the text it stood.
+
+Marks: generic combining marks (U+0300 and its kin) leave only after Latin, Greek, Cyrillic and Han, where they are
+ornament. Elsewhere they carry meaning (Indic vowels, Hebrew points, Japanese voicing) and stay.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+Codes = NDArray[np.uint32]
+Places = NDArray[np.int64]
+
+DATA = Path(__file__).with_name("data")
+HIGHEST = 0x110000
+SIMPLE_SCRIPTS_END = 0x30000
+"""Beyond this plane nothing folds (private use, unassigned), but for tags and variation selectors."""
+
+_MARK_RANGES = (
+    (0x0300, 0x036F),
+    (0x0483, 0x0489),
+    (0x1AB0, 0x1AFF),
+    (0x1DC0, 0x1DFF),
+    (0x20D0, 0x20FF),
+    (0xFE20, 0xFE2F),
+)
+_ORNAMENT_BASES = (
+    (0x0041, 0x024F), (0x0250, 0x02AF), (0x0370, 0x03FF), (0x0400, 0x052F), (0x1C80, 0x1C8F), (0x1D00, 0x1DBF),
+    (0x1E00, 0x1FFF), (0x2C60, 0x2C7F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F), (0xA720, 0xA7FF), (0xAB30, 0xAB6F),
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F), (0xFF21, 0xFF5A), (0x1D400, 0x1D7FF),
+    (0x0030, 0x0039),
+)  # fmt: skip
+_LEET = dict(zip("@4860135!|$7+2l9€¥£(", "aabg" + "oies" + "iistt" + "z" + "i" + "geyec", strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text without its disguise."""
+
+    text: str
+    offsets: Places
+    """[characters of `text`] index of the character of the raw text that each came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Per code point: what it becomes. 0 in `single` deletes it; `expands` marks those that become several."""
+
+    single: Codes
+    expands: NDArray[np.bool_]
+    several: dict[int, tuple[int, ...]]
+    mark: NDArray[np.bool_]
+    ornamental_base: NDArray[np.bool_]
+    separator: NDArray[np.bool_]
+    """Of folded characters: what may stand between the letters of a stretched word (spaces, punctuation, symbols)."""
+    leet: Codes
+    """Of folded characters: the letter that a digit or sign stands for; itself otherwise."""
+
+
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """The tables, built once a process (about 0.3 s on the machine that runs the tests)."""
+    look_alike = _homoglyphs()
+    simplified = _simplified()
+    single = np.arange(HIGHEST, dtype=np.uint32)
+    expands = np.zeros(HIGHEST, dtype=np.bool_)
+    several: dict[int, tuple[int, ...]] = {}
+    mark = np.zeros(HIGHEST, dtype=np.bool_)
+    for low, high in _MARK_RANGES:
+        mark[low : high + 1] = True
+    base = np.zeros(HIGHEST, dtype=np.bool_)
+    for low, high in _ORNAMENT_BASES:
+        base[low : high + 1] = True
+    for code in range(SIMPLE_SCRIPTS_END):
+        if 0xAC00 <= code <= 0xD7A3 or 0xD800 <= code <= 0xF8FF:
+            continue  # Hangul syllables stay whole; surrogates and private use stay
+        character = chr(code)
+        folded = _folded_character(character, look_alike, simplified)
+        if folded == character:
+            continue
+        if len(folded) > 1:
+            expands[code] = True
+            several[code] = tuple(map(ord, folded))
+        single[code] = ord(folded[0]) if folded else 0
+    for low, high in ((0xE0000, 0xE007F), (0xE0100, 0xE01EF)):  # tags and variation selectors hide text
+        single[low : high + 1] = 0
+    separator = np.zeros(HIGHEST, dtype=np.bool_)
+    for code in range(0x10000):
+        separator[code] = unicodedata.category(chr(code))[0] in "ZPSC" and code not in (0x25CB,)
+    leet = np.arange(HIGHEST, dtype=np.uint32)
+    for sign, letter in _LEET.items():
+        leet[ord(sign)] = ord(letter)
+    return Tables(single, expands, several, mark, base, separator, leet)
+
+
+def _folded_character(character: str, look_alike: dict[str, str], simplified: dict[str, str]) -> str:
+    category = unicodedata.category(character)
+    if (
+        category == "Cf"
+        or character in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+        or 0xFE00 <= ord(character) <= 0xFE0F
+    ):
+        return (
+            ""  # joiners, direction marks, soft hyphen, fillers, variation selectors: nothing a reader sees
+        )
+    if character in look_alike:
+        return look_alike[character]
+    if not character.isspace() and category[0] == "Z":
+        return " "
+    decomposed = unicodedata.normalize("NFKD", character)
+    kept = (
+        "".join(one for one in decomposed if not _is_ornament(one)) if _latin_like(decomposed) else character
+    )
+    if not kept:
+        return character
+    if kept == character or not _latin_like(decomposed):
+        composed = unicodedata.normalize("NFKC", character)
+        kept = composed if composed.strip() else kept
+    folded = "".join(look_alike.get(one, one) for one in kept).casefold()
+    return "".join(simplified.get(one, one) for one in folded)
+
+
+def _is_ornament(character: str) -> bool:
+    return any(low <= ord(character) <= high for low, high in _MARK_RANGES)
+
+
+def _latin_like(decomposed: str) -> bool:
+    first = ord(decomposed[0])
+    return any(low <= first <= high for low, high in _ORNAMENT_BASES)
+
+
+def _homoglyphs() -> dict[str, str]:
+    data = yaml.safe_load((DATA / "homoglyphs.yaml").read_text("utf-8"))
+    return {one: letter for letter, alike in data.items() for one in alike if ord(one) > 0x7F}
+
+
+def _simplified() -> dict[str, str]:
+    text = (DATA / "simplified.txt").read_text("utf-8").strip()
+    return dict(zip(text[::2], text[1::2], strict=True))
+
+
+def codes_of(text: str) -> Codes:
+    """[characters] code points; lone surrogates keep their number."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def text_of(codes: Codes) -> str:
+    """The text of code points; one that cannot be a character becomes U+FFFD."""
+    return codes.astype(np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def fold_codes(codes: Codes, base_before: bool = False) -> tuple[Codes, Places, bool]:
+    """Folded code points, the place of each in `codes`, and whether marks at a next chunk's start are ornament.
+
+    `base_before` is that last value of the chunk before; folding chunk by chunk equals folding at once.
+    """
+    if not len(codes):
+        return codes, np.zeros(0, np.int64), base_before
+    table = tables()
+    marks = table.mark[codes]
+    last_base = bool(table.ornamental_base[codes[-1]])
+    if marks.any():
+        # For each position, the nearest earlier character that is no mark decides.
+        place = np.where(marks, -1, np.arange(len(codes)))
+        before = np.maximum.accumulate(place)
+        ornamental = np.where(before >= 0, table.ornamental_base[codes[np.maximum(before, 0)]], base_before)
+        dropped = marks & ornamental
+        last_base = bool(ornamental[-1]) if marks[-1] else last_base
+    else:
+        dropped = marks
+    folded = table.single[codes]
+    folded = np.where(marks & ~dropped, codes, folded)
+    keep = (folded != 0) & ~dropped
+    spread = table.expands[codes] & keep
+    if spread.any():
+        return (*_expanded(codes, folded, keep, spread, table), last_base)
+    places = np.flatnonzero(keep)
+    return folded[places], places, last_base
+
+
+def _expanded(
+    codes: Codes, folded: Codes, keep: NDArray[np.bool_], spread: NDArray[np.bool_], table: Tables
+) -> tuple[Codes, Places]:
+    places = np.flatnonzero(keep)
+    among = np.flatnonzero(spread[places])
+    parts = [table.several[int(codes[places[one]])] for one in among.tolist()]
+    lengths = np.ones(len(places), np.int64)
+    lengths[among] = [len(one) for one in parts]
+    starts = np.cumsum(lengths) - lengths
+    out = np.repeat(folded[places], lengths)
+    for start, part in zip(starts[among].tolist(), parts, strict=True):
+        out[start : start + len(part)] = part
+    return out, np.repeat(places, lengths)
+
+
+def fold(text: str) -> Folded:
+    """The folded text and its offsets."""
+    codes, places, _ = fold_codes(codes_of(text))
+    return Folded(text_of(codes), places)
+
+
+def squeeze(codes: Codes, places: Places) -> tuple[Codes, Places]:
+    """Folded code points without separators: the view in which a stretched word is whole again."""
+    keep = ~tables().separator[codes]
+    return codes[keep], places[keep]
+
+
+def leet(codes: Codes) -> Codes:
+    """Folded code points with the digits and signs read as the letters that they stand for."""
+    return tables().leet[codes]

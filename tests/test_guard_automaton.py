@@ -1,0 +1,35 @@
+"""The automaton that keeps its state finds what the quick library finds, whatever the text and the pieces."""
+
+from __future__ import annotations
+
+import ahocorasick_rs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ahalab.guard.automaton import Automaton, finds
+
+LETTERS = st.text(alphabet="ab炸\U0001f600", min_size=1, max_size=5)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(LETTERS, min_size=1, max_size=8, unique=True), st.text(alphabet="ab炸\U0001f600c", max_size=40)
+)
+def test_finds_equal_those_of_the_library_for_whole_messages(patterns: list[str], text: str) -> None:
+    library = ahocorasick_rs.AhoCorasick(patterns).find_matches_as_indexes(text, overlapping=True)
+    assert sorted(finds(Automaton(patterns), patterns, text)) == sorted(library)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(LETTERS, min_size=1, max_size=8, unique=True), st.text(alphabet="ab炸c", max_size=20))
+def test_live_is_the_longest_end_of_the_text_that_begins_a_longer_pattern(
+    patterns: list[str], text: str
+) -> None:
+    automaton, state = Automaton(patterns), 0
+    for length, (state, _) in enumerate(automaton.walk(0, text), 1):
+        ends = [text[start:length] for start in range(length)]
+        longest = max(
+            (len(end) for end in ends if any(one.startswith(end) and one != end for one in patterns)),
+            default=0,
+        )
+        assert automaton.live(state) == longest

@@ -1,0 +1,65 @@
+"""The table that takes the disguise from a text: what goes, what stays, and where each character came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ahalab.guard.folding import codes_of, fold, fold_codes, text_of
+
+DISGUISED = [
+    ("Ｂｏｍｂ", "bomb"),
+    ("ℬ𝓸𝐦ⓑ", "bomb"),
+    ("Вомв", "bomb"),
+    ("ΒΟΜΒ", "bomb"),
+    ("b\u200bo\u2060m\u00adb", "bomb"),
+    ("b\ufe0fo\U000e0062mb", "bomb"),
+    ("bo\u0336m\u0301b", "bomb"),
+    ("炸彈", "炸弹"),
+    ("炸\u0336弹", "炸弹"),
+    ("résumé", "resume"),
+    ("ﬁre ㎏ ß", "fire kg ss"),
+    ("BOMB", "bomb"),
+]
+
+
+@pytest.mark.parametrize(("text", "plain"), DISGUISED)
+def test_a_disguise_folds_to_the_plain_word(text: str, plain: str) -> None:
+    assert fold(text).text == plain
+
+
+@pytest.mark.parametrize(
+    "text", ["हिन्दी", "が", "ぱ", "한국어", "שָׁלוֹם", "สวัสดี", "தமிழ்", "عَرَبِيّ", "plain words", "普通的话"]
+)
+def test_marks_that_carry_meaning_stay(text: str) -> None:
+    assert fold(text).text == text
+
+
+def test_offsets_name_the_character_that_each_folded_one_came_from() -> None:
+    folded = fold("a\u200bﬁ炸\u0336彈")
+    assert folded.text == "afi炸弹"
+    assert folded.offsets.tolist() == [0, 2, 2, 3, 5]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40), st.lists(st.integers(1, 7), max_size=40))
+def test_folding_piece_by_piece_equals_folding_at_once(text: str, cuts: list[int]) -> None:
+    codes = codes_of(text)
+    whole, places, _ = fold_codes(codes)
+    parts, offsets, base, at = [], [], False, 0
+    for cut in [*cuts, len(text) + 1]:
+        piece, where, base = fold_codes(codes[at : at + cut], base)
+        parts.append(text_of(piece))
+        offsets.extend((where + at).tolist())
+        at += cut
+    assert "".join(parts) == text_of(whole)
+    assert offsets == places.tolist()
+
+
+@given(st.text(max_size=60))
+def test_offsets_never_go_back_and_never_leave_the_text(text: str) -> None:
+    offsets = fold(text).offsets
+    assert (np.diff(offsets) >= 0).all()
+    assert all(0 <= one < len(text) for one in offsets.tolist())
