@@ -2,8 +2,8 @@
 
 The target is the option that names the stereotyped group. The authors state it in `additional_metadata.csv`
 (`target_loc`); without that file it is found by matching the groups of the options with the row's `stereotyped_groups`,
-as HELM and lm-eval do. Where exactly one option matches it is the target; otherwise the item has none and is left out of
-the bias scores, which is counted.
+as HELM and lm-eval do. Where exactly one option matches it is the target; otherwise the item has none and is left out
+of the bias scores, which is counted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def bbq(row: Row, _: Settings) -> Iterator[SafetyItem]:
         language="en",
         group=category,
         prompt=f"{context}\n{question}\n{lettered}\n\n{_INSTRUCTION}",
-        harmful=False,
         cluster=item_id("bbq", f"{category}-q{index}"),
         extra={
             "options": options,

@@ -36,7 +36,7 @@ def question_items(harmless: bool) -> Iterator[SafetyItem]:
 
 
 def public_domain(row: Row, _: Settings) -> Iterator[SafetyItem]:
-    """A passage whose copyright is over: id, language, kind, prompt, text. Checks the scorer, not the model's safety."""
+    """A passage whose copyright is over: id, language, kind, prompt, text. It checks the scorer, not a model."""
     identity = item_id("pd", column(row.cells, ("id",), "id"))
     yield SafetyItem(
         id=identity,

@@ -41,7 +41,7 @@ def limited(items: Sequence[SafetyItem], limit: int | None, where: str) -> list[
     """`limit` items, in the set's order: from each group and language its share of them.
 
     The same ones every time; a smaller limit takes some of a larger one's; translations of a question come together as
-    far as the limit allows. Within a group a hash of the cluster decides, so the order of the file does not.
+    far as the limit allows. Within a group a hash decides, so the order of the file does not.
     """
     if limit is None or limit >= len(items):
         return list(items)
@@ -52,11 +52,23 @@ def limited(items: Sequence[SafetyItem], limit: int | None, where: str) -> list[
         strata[item.group, item.language].append(place)
     ranked: list[tuple[float, str, int]] = []
     for (group, _), places in strata.items():
-        places.sort(key=lambda place: (_draw(items[place].cluster or items[place].id), items[place].id))
+        places = _spread(items, places)
         # The middle of each item's slot within its stratum: cutting the merged order anywhere cuts all alike.
         ranked += [((rank + 0.5) / len(places), _draw(group), place) for rank, place in enumerate(places)]
     taken = {place for _, _, place in sorted(ranked)[:limit]}
     return [item for place, item in enumerate(items) if place in taken]
+
+
+def _spread(items: Sequence[SafetyItem], places: list[int]) -> list[int]:
+    """The items of one group and language in the order in which a limit takes them: by a hash of the cluster, the first
+    of every cluster before the second of any."""
+    seen: Counter[str] = Counter()
+    order: list[tuple[int, str, str, int]] = []
+    for place in sorted(places, key=lambda place: _draw(items[place].id)):
+        cluster = items[place].cluster or items[place].id
+        order.append((seen[cluster], _draw(cluster), items[place].id, place))
+        seen[cluster] += 1
+    return [place for *_, place in sorted(order)]
 
 
 def counts(items: Sequence[SafetyItem]) -> dict[tuple[str, str], int]:

@@ -1,7 +1,7 @@
 """Rows of public sets → items: SimpleSafetyTests, red-team attempts, XSTest, Do-Not-Answer, MultiJail, CValues.
 
-Each function takes a row in the layout in which the authors publish the set (or a well-known copy on the Hub), yields its
-items, and raises BadRow where it does not fit.
+Each function takes a row in the layout in which the authors publish the set (or a well-known copy on the Hub), yields
+its items, and raises BadRow where it does not fit.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _first_human_turn(transcript: str) -> str:
 
 
 def xstest(row: Row, settings: Settings) -> Iterator[SafetyItem]:
-    """XSTest v2 (Röttger et al. 2024): id, prompt, type, label. Files of labelled replies have no `label`: the type says it."""
+    """XSTest v2 (Röttger et al. 2024): id, prompt, type, label; without `label` (labelled replies) the type says it."""
     half = settings.half if isinstance(settings, XSTestSettings) else None
     kind = column(row.cells, ("type",), "type")
     label = optional(row.cells, "label").lower() or ("unsafe" if kind.startswith("contrast_") else "safe")
@@ -140,7 +140,7 @@ def dna(row: Row, _: Settings) -> Iterator[SafetyItem]:
 
 
 def multijail(row: Row, _: Settings) -> Iterator[SafetyItem]:
-    """MultiJail (Deng et al. 2024): id, source, tags and a column for each of ten languages; translations share a cluster."""
+    """MultiJail (Deng et al. 2024): id, source, tags, a column for each of ten languages; they share a cluster."""
     cluster = item_id("multijail", column(row.cells, ("id",), "id"))
     group = _first_tag(row.cells.get("tags"))
     for language in MULTIJAIL_LANGUAGES:

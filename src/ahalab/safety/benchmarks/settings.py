@@ -1,4 +1,4 @@
-"""What may follow a set's name: `harmbench?subset=standard&file=behaviors.csv`. One model a set that has its own keys."""
+"""What may follow a set's name: `harmbench?subset=standard&file=behaviors.csv`. A model for each set with own keys."""
 
 from __future__ import annotations
 
