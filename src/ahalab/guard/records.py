@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Part = Literal["query", "history", "system", "assistant", "tool", "reply", "thinking", "joined"]
-"""Where a span lies: the last user turn · an earlier one · a system, assistant or tool turn that the client sent · the model's answer · its thinking · text put together from several of them (terms split across turns)."""
+"""Where a span lies: the last user turn · an earlier one · a system, assistant or tool turn that the client sent · the
+model's answer · its thinking · text put together from several of them (terms split across turns)."""
 
 Action = Literal["release", "retract", "refuse", "queue"]
 """Shown to the client · taken back or withheld after review · never sent to the model · waits for a reviewer."""
