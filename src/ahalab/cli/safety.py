@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ahalab.cli import (
+    safety_compare,
     safety_lint,
     safety_templates,
 )
@@ -12,3 +13,4 @@ from ahalab.cli import (
 app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
 app.command("lint")(safety_lint.lint)
 app.command("templates")(safety_templates.templates)
+app.command("compare")(safety_compare.compare)

@@ -133,7 +133,7 @@ def _variety(subcategory: str, own: Sequence[Question]) -> Iterator[str]:
 
 
 def _alike(questions: Sequence[Question], language: Language) -> Iterator[str]:
-    grams = {one.id: frozenset(_grams(masked(one.text(language), language))) for one in questions}
+    grams = {one.id: grams_of(one.text(language), language) for one in questions}
     for first, second in combinations(questions, 2):
         if first.harmless != second.harmless:
             continue  # twins share their words on purpose
@@ -168,8 +168,10 @@ def masked(text: str, language: Language) -> str:
     return "".join("_" if flag.startswith("n") else word for word, flag in jieba.posseg.cut(text))
 
 
-def _grams(text: str) -> Iterator[str]:
-    return (text[start : start + GRAM] for start in range(max(1, len(text) - GRAM + 1)))
+def grams_of(text: str, language: Language) -> frozenset[str]:
+    """Character 5-grams of a question once its nouns are masked: what two questions are compared by."""
+    shown = masked(text, language)
+    return frozenset(shown[start : start + GRAM] for start in range(max(1, len(shown) - GRAM + 1)))
 
 
 def main(arguments: Sequence[str]) -> int:

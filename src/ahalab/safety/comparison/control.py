@@ -14,7 +14,7 @@ import numpy as np
 from ahalab.evaluation.estimators import Estimate, estimate_mean
 from ahalab.safety.comparison.counts import by_control
 from ahalab.safety.comparison.rates import Rate, rate
-from ahalab.safety.comparison.reading import Answered, Evaluation, set_of
+from ahalab.safety.comparison.reading import Answered, Evaluation, in_order, set_of
 from ahalab.safety.records import SafetyItem, VerdictWord
 
 
@@ -104,7 +104,7 @@ def effects(evaluation: Evaluation) -> list[Effect]:
             items = [one for one in evaluation.items.values() if one.harmful and set_of(one) == name]
             if items:
                 found.append(effect(bare, controlled, items, name, ""))
-            for group in sorted({one.group for one in items if one.group}):
+            for group in in_order(one.group for one in items):
                 own = [one for one in items if one.group == group]
                 found.append(effect(bare, controlled, own, name, group))
     return found

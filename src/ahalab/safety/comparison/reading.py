@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,8 @@ INCOHERENT = ("empty", "garbled")
 SCORERS = ("bbq", "copyright")
 """Kinds of judges that count, and need no model: each judges its own benchmark only."""
 Row = TypeVar("Row", TargetReply, Judgement)
-_TINY = re.compile(r"builtin|tiny|smollm2", re.IGNORECASE)
+_TINY = re.compile(r"builtin[:_-]|smollm2", re.IGNORECASE)
+"""Models that come with the program: they try the pipeline."""
 
 
 @dataclass(slots=True)
@@ -45,8 +46,11 @@ class Answered:
     identity: dict[str, Any]
     replies: dict[str, TargetReply]
     judgements: dict[Part, dict[str, Judgement]] = field(default_factory=dict)
+    folder: Path = Path()
+    """Where it lies: evaluations can be put together."""
+    judge: str = ""
+    """Hash of the judge whose verdicts count; "" where none has judged."""
     judge_identity: dict[str, Any] = field(default_factory=dict)
-    """Of the judge whose verdicts count."""
     asked: frozenset[str] | None = None
     """The items that it was to answer, where several evaluations were put together; None: all."""
     claim: bool = True
@@ -105,8 +109,8 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
+        """The folder's name; of several put together, all of them."""
+        return str(self.folder) if "folders" in self.settings else self.folder.resolve().name
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -122,6 +126,10 @@ class Evaluation:
     def sets(self) -> list[str]:
         """What was asked, in the order in which it was put: `set_of` the items."""
         return list(dict.fromkeys(map(set_of, self.items.values())))
+
+    def set_items(self, name: str) -> list[SafetyItem]:
+        """The items of a set, harmless ones too."""
+        return [one for one in self.items.values() if set_of(one) == name]
 
     def set_hashes(self) -> dict[str, str]:
         """A hash of each set's items as they lie in the folder, order left out."""
@@ -166,7 +174,7 @@ def load_evaluation(folder: Path, judge: str | None = None) -> Evaluation:
             read_replies(folder, name), items, folder / "targets" / name / "replies.jsonl", "reply"
         )
         identity = _identity(folder / "targets" / name / "target.json")
-        one = Answered(name, identity, replies, judge_identity=identities.get(chosen, {}))
+        one = Answered(name, identity, replies, {}, folder, chosen, identities.get(chosen, {}))
         one.claim = _claims(settings, one)
         for hash_ in [*([chosen] if chosen else []), *scorers]:
             path = folder / "judges" / hash_ / f"{name}.jsonl"
@@ -244,6 +252,12 @@ def category_of(group: str) -> str:
         return load_taxonomy().category_of(group).id
     except KeyError:
         return ""
+
+
+def in_order(groups: Iterable[str]) -> list[str]:
+    """Sub-categories as the taxonomy has them, then other groups by name; each once, "" left out."""
+    places = {one.id: place for place, one in enumerate(load_taxonomy().subcategories)}
+    return sorted(filter(None, set(groups)), key=lambda one: (places.get(one, len(places)), one))
 
 
 def group_name(group: str) -> str:

@@ -8,8 +8,15 @@ from typing import Any
 
 from ahalab.safety.comparison.circular import keyword_files, unknowns
 from ahalab.safety.comparison.control import Cost, Effect, costs, effects
+from ahalab.safety.comparison.headline import (
+    Headline,
+    JudgeRecord,
+    headline_table,
+    headlines,
+    language_table,
+)
 from ahalab.safety.comparison.marking import NO_CLAIM, Marks, marks_of
-from ahalab.safety.comparison.reading import Evaluation, is_wrapped, load_evaluation, set_of
+from ahalab.safety.comparison.reading import Evaluation, is_wrapped, load_evaluation
 from ahalab.safety.comparison.slices import SliceFigures, figures
 from ahalab.safety.comparison.table import Table, without_empty
 from ahalab.safety.comparison.tables import (
@@ -32,6 +39,7 @@ class Summary:
 
     evaluation: Evaluation
     marks: Marks
+    headlines: list[Headline]
     figures: list[SliceFigures]
     effects: list[Effect]
     costs: list[Cost]
@@ -51,11 +59,7 @@ class Summary:
             "name": evaluation.name,
             "notices": self.notices,
             "sets": [
-                {
-                    "set": name,
-                    "sha256": hash_,
-                    "items": sum(set_of(one) == name for one in evaluation.items.values()),
-                }
+                {"set": name, "sha256": hash_, "items": len(evaluation.set_items(name))}
                 for name, hash_ in evaluation.set_hashes().items()
             ],
             "judge": evaluation.judge,
@@ -75,6 +79,7 @@ class Summary:
                 for one in evaluation.targets
             ],
             "circular": bool(self.marks.circles),
+            "headlines": [one.as_dict() for one in self.headlines],
             "tables": [one.as_dict() for one in self.tables],
             "control": [one.as_dict() for one in self.effects],
             "costs": [one.as_dict() for one in self.costs],
@@ -97,23 +102,27 @@ def summarise(folder: Path, *, judge: str | None = None, with_paper: bool = Fals
 def summary_of(evaluation: Evaluation, *, with_paper: bool = False) -> Summary:
     """Everything of an evaluation, nothing written."""
     marks = marks_of(evaluation)
+    found_headlines = headlines(evaluation, JudgeRecord())
     found_effects, found_costs = effects(evaluation), costs(evaluation)
     plain = [name for name in evaluation.sets if harmful_items(evaluation, name)]
     tables: list[Table | None] = [
+        headline_table(evaluation, marks, found_headlines),
         table_9(evaluation, marks, with_paper=with_paper),
         *(table_10(evaluation, marks, name, with_paper=with_paper) for name in plain),
         *table_11(evaluation, marks, with_paper=with_paper),
         control_table(evaluation, marks, found_effects),
         *verdict_tables(evaluation, marks),
         over_refusal_table(evaluation, marks),
+        *(language_table(evaluation, marks, found_headlines, name) for name in plain),
         *(thinking_table(evaluation, marks, name) for name in plain),
         *(subcategory_table(evaluation, marks, name) for name in plain),
-        *(collateral_table(marks, found_effects, name) for name in plain),
+        *(collateral_table(evaluation, marks, found_effects, name) for name in plain),
         cost_table(evaluation, marks, found_costs),
     ]
     return Summary(
         evaluation,
         marks,
+        found_headlines,
         list(figures(evaluation)),
         found_effects,
         found_costs,
@@ -123,7 +132,7 @@ def summary_of(evaluation: Evaluation, *, with_paper: bool = False) -> Summary:
 
 
 def _notices(evaluation: Evaluation, marks: Marks) -> list[str]:
-    told = []
+    told = [f"mixed: {one}." for one in evaluation.settings.get("mixed", [])]
     checks = [one.name for one in evaluation.targets if not one.claim]
     if checks:
         told.append(f"{NO_CLAIM}: {', '.join(checks)}.")

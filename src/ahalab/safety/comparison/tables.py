@@ -13,6 +13,7 @@ from ahalab.safety.comparison.reading import (
     View,
     category_of,
     group_name,
+    in_order,
     is_wrapped,
     set_of,
 )
@@ -176,7 +177,7 @@ def _mean(counts: Sequence[Counts | None]) -> float | None:
 def subcategory_table(evaluation: Evaluation, marks: Marks, name: str) -> Table | None:
     """Unsafe and rejected by sub-category (or the set's own groups), a column a target."""
     items = harmful_items(evaluation, name)
-    groups = sorted({item.group for item in items if item.group})
+    groups = in_order(item.group for item in items)
     if len(groups) < 2:
         return None
     rows = []
@@ -191,14 +192,15 @@ def subcategory_table(evaluation: Evaluation, marks: Marks, name: str) -> Table 
                 target=group,
             )
         )
-    return Table(
+    table = Table(
         f"groups:{name}",
         f"Unsafe / rejected by sub-category, % of {name}",
-        tuple(_head(evaluation, marks, one) for one in evaluation.targets),
+        tuple(target_head(evaluation, marks, one) for one in evaluation.targets),
         tuple(rows),
-        notes=("A sub-category has few items: read the intervals.", *_explained_targets(evaluation, marks)),
+        notes=("A sub-category has few items: read the intervals.",),
         first="sub-category",
     )
+    return finished(table, [mark for one in evaluation.targets for mark in marks.of(one.name)])
 
 
 def thinking_table(evaluation: Evaluation, marks: Marks, name: str) -> Table | None:
@@ -254,7 +256,7 @@ def over_refusal_table(evaluation: Evaluation, marks: Marks) -> Table | None:
 
 def harmful_items(evaluation: Evaluation, name: str) -> list[SafetyItem]:
     """The items of a set that rates of safety are over."""
-    return [item for item in evaluation.items.values() if item.harmful and set_of(item) == name]
+    return [item for item in evaluation.set_items(name) if item.harmful]
 
 
 def row_of(
@@ -268,18 +270,15 @@ def row_of(
     return Row(label(target, evaluation.targets), cells, target.name, marks.of(target.name, counts))
 
 
-def _head(evaluation: Evaluation, marks: Marks, target: Answered) -> str:
+def target_head(evaluation: Evaluation, marks: Marks, target: Answered) -> str:
+    """A target as a column's heading, with its marks."""
     found = marks.of(target.name)
     return label(target, evaluation.targets) + (f" [{', '.join(found)}]" if found else "")
 
 
-def _explained_targets(evaluation: Evaluation, marks: Marks) -> list[str]:
-    return explained(mark for one in evaluation.targets for mark in marks.of(one.name))
-
-
-def finished(table: Table) -> Table:
-    """The table with its marks explained."""
-    found = [mark for row in table.rows for mark in row.marks]
+def finished(table: Table, in_heads: Sequence[str] = ()) -> Table:
+    """The table with its marks explained, those of its columns' headings too."""
+    found = [*in_heads, *(mark for row in table.rows for mark in row.marks)]
     notes = [*table.notes, *explained(found)]
     if any(row.source == "paper" for row in table.rows):
         notes.append(paper.note())

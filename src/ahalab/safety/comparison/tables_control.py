@@ -12,7 +12,7 @@ from ahalab.safety.comparison.counts import count
 from ahalab.safety.comparison.marking import Marks
 from ahalab.safety.comparison.reading import Evaluation, group_name
 from ahalab.safety.comparison.table import EMPTY, Cell, Row, Table, amount, percent
-from ahalab.safety.comparison.tables import finished, harmful_items, row_of
+from ahalab.safety.comparison.tables import finished, harmful_items, row_of, target_head
 from ahalab.safety.records import Judgement
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def control_table(evaluation: Evaluation, marks: Marks, found: list[Effect]) -> 
     return finished(Table("control", "What risk control changes", columns, tuple(rows), notes=notes))
 
 
-def collateral_table(marks: Marks, found: list[Effect], name: str) -> Table | None:
+def collateral_table(evaluation: Evaluation, marks: Marks, found: list[Effect], name: str) -> Table | None:
     """Collateral share by sub-category of a set."""
     own = [one for one in found if one.set == name and one.group and one.paired]
     pairs = list(dict.fromkeys((one.bare, one.controlled) for one in own))
@@ -73,12 +73,13 @@ def collateral_table(marks: Marks, found: list[Effect], name: str) -> Table | No
             )
         named = group_name(group)
         rows.append(Row(f"{group} {named}" if named != group else group, tuple(cells), group))
-    columns = []
-    for bare, controlled in pairs:
-        found_marks = marks.of(controlled)
-        told = f"{bare} → {controlled}" + (f" [{', '.join(found_marks)}]" if found_marks else "")
+    columns: list[str] = []
+    for _, controlled in pairs:
+        target = evaluation.target(controlled)
+        assert target is not None
+        told = target_head(evaluation, marks, target)
         columns += [f"{told}: collateral %", f"{told}: caught %"]
-    return Table(
+    table = Table(
         f"collateral:{name}",
         f"Collateral rejections and unsafe caught by sub-category of {name}",
         tuple(columns),
@@ -86,6 +87,7 @@ def collateral_table(marks: Marks, found: list[Effect], name: str) -> Table | No
         notes=("Collateral: safe answers of the bare target that control turned into rejections.",),
         first="sub-category",
     )
+    return finished(table, [mark for _, controlled in pairs for mark in marks.of(controlled)])
 
 
 def cost_table(evaluation: Evaluation, marks: Marks, found: list[Cost]) -> Table | None:
