@@ -7,6 +7,7 @@ import typer
 from ahalab.cli import (
     safety_compare,
     safety_lint,
+    safety_rewards,
     safety_templates,
 )
 
@@ -14,3 +15,4 @@ app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how
 app.command("lint")(safety_lint.lint)
 app.command("templates")(safety_templates.templates)
 app.command("compare")(safety_compare.compare)
+app.add_typer(safety_rewards.app, name="rewards")
