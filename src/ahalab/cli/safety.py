@@ -6,8 +6,10 @@ import typer
 
 from ahalab.cli import (
     safety_compare,
+    safety_judge,
     safety_lint,
     safety_rewards,
+    safety_run,
     safety_templates,
 )
 
@@ -16,3 +18,5 @@ app.command("lint")(safety_lint.lint)
 app.command("templates")(safety_templates.templates)
 app.command("compare")(safety_compare.compare)
 app.add_typer(safety_rewards.app, name="rewards")
+app.command("run")(safety_run.run)
+app.command("judge")(safety_judge.judge)

@@ -126,7 +126,7 @@ class ChatClient:
             Interrupted: `stopping` said so.
             After each of them the replies so far are in the cache.
         """
-        keys = [self.cache_key(request) for request in requests]
+        keys = [request_key(self.config, request) for request in requests]
         kept = {key: self._cache.get(key) for key in keys}
         wanted = {key: one for key, one in zip(keys, requests, strict=True) if kept[key] is None}
         self._traffic["from_cache"] += len(keys) - len(wanted)
@@ -314,12 +314,6 @@ class ChatClient:
             body["max_tokens"] = self.config.max_tokens
         return {**body, **self.config.extra}
 
-    def cache_key(self, request: ChatRequest) -> str:
-        """The name of a request's reply in the cache file."""
-        return config_hash(
-            {"endpoint": self.config.identity(), "messages": request.messages, "call": request.call}
-        )
-
     def _clean(self, text: str) -> str:
         """Some servers repeat the key they refuse."""
         return text.replace(self._key, "(the key)") if self._key else text
@@ -327,6 +321,11 @@ class ChatClient:
     def _count(self, what: str) -> None:
         with self._lock:
             self._traffic[what] += 1
+
+
+def request_key(config: EndpointConfig, request: ChatRequest) -> str:
+    """The name of a request's reply in a cache file: what decides the reply, hashed."""
+    return config_hash({"endpoint": config.identity(), "messages": request.messages, "call": request.call})
 
 
 def _nobody_listens(_key: str, _outcome: Reply | Failed) -> None:

@@ -65,6 +65,7 @@ class LocalModel:
         self._speaker, self._config = speaker, config
         self._template = config.template or speaker.template
         self._policy: Policy | None = None
+        self._renderer: Renderer | None = None
 
     def identity(self) -> dict[str, Any]:
         """See `Answerer`."""
@@ -83,14 +84,7 @@ class LocalModel:
         self, prompts: Sequence[Prompt], suite: str, shard: int, on_sample: OnSample
     ) -> list[list[RawAnswer]]:
         """See `Answerer`. UserError for a prompt that leaves no room in the model."""
-        policy = self._policy = self._policy or load_policy(self._speaker.model)
-        renderer = Renderer(
-            policy.tokenizer,
-            template=self._template,
-            system_prompt=SYSTEM_PROMPT if self._config.system_prompt is not False else None,
-            think_prefill=self._speaker.think_prefill,
-            extra_stop_ids=policy.stop_ids,
-        )
+        policy, renderer = self._loaded()
         k = self._config.k
         sampling = Sampling(
             max_new_tokens=self._config.max_new_tokens,
@@ -114,6 +108,28 @@ class LocalModel:
             found[number] = RawAnswer(text, sample.finish, len(sample.token_ids), counted)
             on_sample(len(found))
         return [[found[p * k + index] for index in range(k)] for p in range(len(prompts))]
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Tokens of a prompt as the model is given it."""
+        _, renderer = self._loaded()
+        return len(renderer.prompt_ids(prompt.question, prompt.messages))
+
+    @property
+    def longest_prompt(self) -> int | None:
+        """Most tokens of a prompt that leave room for a whole completion; None where the model sets no limit."""
+        limit = self._loaded()[0].decoder.max_positions
+        return None if limit is None else limit - self._config.max_new_tokens
+
+    def _loaded(self) -> tuple[Policy, Renderer]:
+        policy = self._policy = self._policy or load_policy(self._speaker.model)
+        renderer = self._renderer = self._renderer or Renderer(
+            policy.tokenizer,
+            template=self._template,
+            system_prompt=SYSTEM_PROMPT if self._config.system_prompt is not False else None,
+            think_prefill=self._speaker.think_prefill,
+            extra_stop_ids=policy.stop_ids,
+        )
+        return policy, renderer
 
 
 EMPTY_REPLIES = ("empty reply", "reply cut off")
