@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ahalab.cli import (
+    safety_benchmarks,
     safety_compare,
     safety_judge,
     safety_lint,
@@ -15,6 +16,7 @@ from ahalab.cli import (
 
 app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
 app.command("lint")(safety_lint.lint)
+app.command("benchmarks")(safety_benchmarks.benchmarks)
 app.command("templates")(safety_templates.templates)
 app.command("compare")(safety_compare.compare)
 app.add_typer(safety_rewards.app, name="rewards")

@@ -108,14 +108,15 @@ def bbq_figures(items: Iterable[SafetyItem], replies: Iterable[TargetReply]) -> 
     for one in [*read, *controlled]:
         by_category[one.item.group].append(one)
     return {
-        **_figures([*read, *controlled]),
+        **figures_of([*read, *controlled]),
         "no_reply": len(missing),
         "control": len(controlled),
-        "by_category": {name: _figures(found) for name, found in sorted(by_category.items())},
+        "by_category": {name: figures_of(found) for name, found in sorted(by_category.items())},
     }
 
 
-def _figures(read: Sequence[Read]) -> dict[str, Any]:
+def figures_of(read: Sequence[Read]) -> dict[str, Any]:
+    """Accuracies, bias scores and counts of replies that were read, JSON-able."""
     ambiguous = [one for one in read if one.ambiguous]
     clear = [one for one in read if not one.ambiguous]
     return {
