@@ -9,6 +9,7 @@ ornament. Elsewhere they carry meaning (Indic vowels, Hebrew points, Japanese vo
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +41,13 @@ _ORNAMENT_BASES = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F), (0xFF21, 0xFF5A), (0x1D400, 0x1D7FF),
     (0x0030, 0x0039),
 )  # fmt: skip
-_LEET = dict(zip("@4860135!|$7+2l9€¥£(", "aabg" + "oies" + "iistt" + "z" + "i" + "geyec", strict=False))
+_LETTER_NAME = re.compile(
+    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL |SCRIPT |DOTLESS |INSULAR |LONG |HALF |REVERSED )?"
+    r"|(?:NEGATIVE )?(?:SQUARED|CIRCLED) LATIN CAPITAL LETTER |CROSSED NEGATIVE SQUARED LATIN CAPITAL LETTER "
+    r"|REGIONAL INDICATOR SYMBOL LETTER |DOUBLE-STRUCK (?:ITALIC )?(?:SMALL|CAPITAL) |SCRIPT (?:SMALL|CAPITAL) "
+    r"|MATHEMATICAL [A-Z -]*(?:SMALL|CAPITAL) )([A-Z])(?: WITH .*)?"
+)
+"""Unicode's own names tell what most variants of a Latin letter are a variant of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Tables:
 @lru_cache(maxsize=1)
 def tables() -> Tables:
     """The tables, built once a process (about 0.3 s on the machine that runs the tests)."""
-    look_alike = _homoglyphs()
+    look_alike = _letters_for("homoglyphs.yaml")
     simplified = _simplified()
     single = np.arange(HIGHEST, dtype=np.uint32)
     expands = np.zeros(HIGHEST, dtype=np.bool_)
@@ -98,7 +105,7 @@ def tables() -> Tables:
     for code in range(0x10000):
         separator[code] = unicodedata.category(chr(code))[0] in "ZPSC" and code not in (0x25CB,)
     leet = np.arange(HIGHEST, dtype=np.uint32)
-    for sign, letter in _LEET.items():
+    for sign, letter in _letters_for("signs.yaml").items():
         leet[ord(sign)] = ord(letter)
     return Tables(single, expands, several, mark, base, separator, leet)
 
@@ -115,6 +122,9 @@ def _folded_character(character: str, look_alike: dict[str, str], simplified: di
         )
     if character in look_alike:
         return look_alike[character]
+    named = _LETTER_NAME.fullmatch(unicodedata.name(character, ""))
+    if named and not unicodedata.decomposition(character):
+        return named.group(1).lower()
     if not character.isspace() and category[0] == "Z":
         return " "
     decomposed = unicodedata.normalize("NFKD", character)
@@ -139,9 +149,9 @@ def _latin_like(decomposed: str) -> bool:
     return any(low <= first <= high for low, high in _ORNAMENT_BASES)
 
 
-def _homoglyphs() -> dict[str, str]:
-    data = yaml.safe_load((DATA / "homoglyphs.yaml").read_text("utf-8"))
-    return {one: letter for letter, alike in data.items() for one in alike if ord(one) > 0x7F}
+def _letters_for(name: str) -> dict[str, str]:
+    data = yaml.safe_load((DATA / name).read_text("utf-8"))
+    return {one: letter for letter, alike in data.items() for one in alike}
 
 
 def _simplified() -> dict[str, str]:

@@ -137,12 +137,14 @@ def _stretched(ground: Ground, term: Term, inside: slice, begin: int, end: int) 
 
 
 def _spelled(ground: Ground, term: Term, inside: slice, begin: int, end: int) -> bool:  # noqa: ARG001 - as its sibling
-    """Letters with a few digits or signs among them."""
+    """Letters with a few digits, signs or foreign letters among them, or a capital I for an l."""
     folded = ground.folded[inside]
-    alphabetic = np.array([chr(one).isalpha() for one in folded.tolist()], np.bool_)
     kept = np.flatnonzero(~tables().separator[leet(folded)])
-    written = int(alphabetic[kept].sum())
-    if written == len(kept) or written < max(2, len(kept) // 3) or not _narrow(ground.places[inside][kept]):
+    places = ground.places[inside][kept]
+    raw = ground.raw[places - ground.start]
+    plain = (folded[kept] >= ord("a")) & (folded[kept] <= ord("z"))
+    disguised = ~plain | (raw > 0x7F) | (raw == ord("I"))
+    if not disguised.any() or int(plain.sum()) < max(2, len(kept) // 3) or not _narrow(places):
         return False
     gaps, own = np.diff(kept) > 1, _own_gaps(term.folded)
     if len(gaps) != len(own):
