@@ -1,5 +1,5 @@
-"""What the bundled keyword list catches in disguise, in messages and in streams cut at every position, and what it flags
-in harmless sentences.
+"""What the bundled keyword list catches in disguise, in messages and in streams cut at every position; and what it
+flags in harmless sentences.
 
     .venv/bin/python -m benchmarks.guard_evasion [--harmless FILE.txt …] [--save]
 
