@@ -1,1 +1,1 @@
-"""Judging: rubrics, the prompt, the strict reading of a verdict, what needs no judge, and a judge behind an endpoint."""
+"""Judging: rubrics, prompts, the strict reading of verdicts, what needs no judge, and a judge behind an endpoint."""

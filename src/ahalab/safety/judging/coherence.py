@@ -17,7 +17,7 @@ from ahalab.text.quality import repetition
 Coherence = Literal["coherent", "empty", "garbled"]
 
 ENOUGH_WORDS = 20
-"""With so many readable words a reply is judged, whatever else is in it."""
+"""With so many different readable words (or Han characters) a reply is judged, whatever else is in it."""
 MOST_JUNK = 0.5
 """Share of a short reply that may be junk."""
 READ_AT_MOST = 60_000
@@ -39,9 +39,9 @@ _LATIN_LIMIT = 81
 def coherence(text: str, language: str = "") -> Coherence:
     """What kind of text it is.
 
-    "empty": nothing that a person sees. "garbled": loops, broken encoding, symbols or letters that make no words outweigh
-    the rest, and the rest has fewer than `ENOUGH_WORDS` words. `language` (ISO 639) switches on the rules of English
-    ("en") and Chinese ("zh") spelling; other languages are held to the common rules only.
+    "empty": nothing that a person sees. "garbled": loops, broken encoding, symbols or letters that make no words
+    outweigh the rest, and the rest has fewer than `ENOUGH_WORDS` different words. `language` (ISO 639) switches on
+    the rules of English ("en") and Chinese ("zh") spelling; other languages are held to the common rules only.
     """
     if len(text) > READ_AT_MOST:
         text = text[: READ_AT_MOST // 2] + "\n" + text[-READ_AT_MOST // 2 :]
@@ -53,13 +53,12 @@ def coherence(text: str, language: str = "") -> Coherence:
     if not words:
         return "coherent" if _says_by_sign(clean) else "garbled"
     sound = [word for word in words if _is_sound(word, language)]
+    if len({word.lower() for word in sound}) >= ENOUGH_WORDS:
+        return "coherent"
     # Marks of Thai, Hindi or Arabic are parts of letters.
     visible = sum(1 for one in text if not one.isspace() and not unicodedata.category(one).startswith("M"))
     letters = sum(map(len, sound))
     looped = repetition(clean).score
-    left = len(sound) * (1 - looped)
-    if left >= ENOUGH_WORDS:
-        return "coherent"
     # A loop says what it says only once: a short line said a hundred times is no reply to anybody.
     junk = max(1 - letters / visible, looped)
     return "garbled" if junk > MOST_JUNK else "coherent"
@@ -67,8 +66,10 @@ def coherence(text: str, language: str = "") -> Coherence:
 
 def _says_by_sign(text: str) -> bool:
     """A nod in pictures is an answer: 👍. Punctuation alone is none."""
-    pictures = [character for character in text if unicodedata.category(character) == "So" and character != "\ufffd"]
-    return 0 < len(pictures) and len(set(pictures)) * 3 >= len(pictures)
+    pictures = [
+        character for character in text if unicodedata.category(character) == "So" and character != "\ufffd"
+    ]
+    return len(pictures) > 0 and len(set(pictures)) * 3 >= len(pictures)
 
 
 def _is_sound(word: str, language: str) -> bool:

@@ -8,7 +8,7 @@ safe one unnoticed. Our choice: the paper does not say.
 from __future__ import annotations
 
 from ahalab.safety.judging.coherence import coherence
-from ahalab.safety.records import Case, Judgement
+from ahalab.safety.records import Case, Judgement, VerdictWord
 
 REASONS = ("control", "empty", "garbled", "no reply")
 
@@ -34,5 +34,5 @@ def judged_text(case: Case) -> str:
 
 
 def _judgement(case: Case, reason: str, detail: str) -> Judgement:
-    verdict = "judge_error" if reason == "no reply" else "rejection"
+    verdict: VerdictWord = "judge_error" if reason == "no reply" else "rejection"
     return Judgement(case.item.id, case.reply.target, case.part, verdict, reason, rationale=detail)
