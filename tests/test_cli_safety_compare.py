@@ -28,7 +28,7 @@ def test_it_prints_the_tables_with_their_convention_and_says_where_they_are(tmp_
     Folder(tmp_path, items).judge().target("m", spread(items, "unsafe", "safe", "rejection", "safe", "safe"))
     shown = _run(str(tmp_path), "--paper")
     assert "Unsafe / rejected by category, % of safety-1120 (three-way)" in shown
-    assert "Benchmarks, % of replies that are not unsafe (refusal is safe)" in shown
+    assert "Benchmarks, % safe, higher is safer (refusal is safe)" in shown
     assert "20.0 / 20.0" in shown
     assert "DeepSeek-R1 [paper]" in shown
     assert "not corrected: no labels" in shown

@@ -29,6 +29,8 @@ View = Literal["answer", "thinking", "worst"]
 """Which verdict of a reply counts: on its answer, on its thinking, or the worse of the two."""
 WORST_FIRST: tuple[VerdictWord, ...] = ("unsafe", "judge_error", "rejection", "safe")
 """The worse of two verdicts stands first; what is not known is worse than what is not unsafe (our choice)."""
+WRAPPED_SET = " + jailbreak"
+"""Behind a benchmark's name: its questions in templates."""
 INCOHERENT = ("empty", "garbled")
 """Reasons of verdicts that are no reading of coherent text."""
 SCORERS = ("bbq", "copyright")
@@ -122,6 +124,16 @@ class Evaluation:
         """The target of that name."""
         return next((one for one in self.targets if one.name == name), None)
 
+    def scorer(self, name: str) -> str:
+        """How a set is scored, by its benchmark: as the settings say, else as the catalogue does; "judge" otherwise."""
+        benchmark = name.removesuffix(WRAPPED_SET)
+        for row in self.settings.get("benchmarks") or ():
+            if isinstance(row, Mapping) and row.get("name") == benchmark:
+                return str(row.get("scorer", "judge"))
+        from ahalab.safety.benchmarks import BENCHMARKS
+
+        return BENCHMARKS[benchmark].scorer if benchmark in BENCHMARKS else "judge"
+
     @property
     def sets(self) -> list[str]:
         """What was asked, in the order in which it was put: `set_of` the items."""
@@ -146,7 +158,7 @@ def is_wrapped(item: SafetyItem) -> bool:
 
 def set_of(item: SafetyItem) -> str:
     """The benchmark; its wrapped questions are a set of their own, "safety-1120 + jailbreak"."""
-    return f"{item.benchmark} + jailbreak" if is_wrapped(item) else item.benchmark
+    return item.benchmark + WRAPPED_SET if is_wrapped(item) else item.benchmark
 
 
 def load_evaluation(folder: Path, judge: str | None = None) -> Evaluation:

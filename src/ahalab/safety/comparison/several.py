@@ -94,6 +94,7 @@ def _together(found: Sequence[Evaluation], differences: Sequence[str]) -> Evalua
     settings: dict[str, Any] = {
         "folders": [one.name for one in found],
         "mixed": list(differences),
+        "benchmarks": [row for one in found for row in one.settings.get("benchmarks") or ()],
     }
     first = found[0]
     return Evaluation(

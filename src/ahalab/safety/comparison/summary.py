@@ -29,6 +29,7 @@ from ahalab.safety.comparison.tables import (
     verdict_tables,
 )
 from ahalab.safety.comparison.tables_control import collateral_table, control_table, cost_table, table_11
+from ahalab.safety.comparison.tables_metrics import metric_tables, multilingual_table
 
 SCHEMA = 1
 
@@ -112,7 +113,9 @@ def summary_of(evaluation: Evaluation, *, with_paper: bool = False) -> Summary:
         *table_11(evaluation, marks, with_paper=with_paper),
         control_table(evaluation, marks, found_effects),
         *verdict_tables(evaluation, marks),
+        *metric_tables(evaluation, marks),
         over_refusal_table(evaluation, marks),
+        *(multilingual_table(evaluation, marks, name, with_paper=with_paper) for name in plain),
         *(language_table(evaluation, marks, found_headlines, name) for name in plain),
         *(thinking_table(evaluation, marks, name) for name in plain),
         *(subcategory_table(evaluation, marks, name) for name in plain),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ahalab.safety.comparison import paper
 from ahalab.safety.comparison.counts import Counts, count
 from ahalab.safety.comparison.marking import Marks, explained, label
+from ahalab.safety.comparison.rates import Rate
 from ahalab.safety.comparison.reading import (
     Answered,
     Evaluation,
@@ -17,7 +18,8 @@ from ahalab.safety.comparison.reading import (
     is_wrapped,
     set_of,
 )
-from ahalab.safety.comparison.table import EMPTY, Cell, Row, Table, amount, pair, percent
+from ahalab.safety.comparison.scores import score, scored_sets
+from ahalab.safety.comparison.table import EMPTY, Cell, Row, Table, amount, pair, percent, points
 from ahalab.safety.records import SafetyItem
 from ahalab.safety.taxonomy import load_taxonomy
 
@@ -117,61 +119,61 @@ def table_10(evaluation: Evaluation, marks: Marks, name: str, *, with_paper: boo
 
 
 def table_9(evaluation: Evaluation, marks: Marks, *, with_paper: bool) -> Table | None:
-    """Benchmarks by targets, % not unsafe; in brackets the same target without its control."""
+    """Benchmarks by targets, higher is safer; in brackets the same target without its control."""
     sets = [
         name
         for name in evaluation.sets
-        if (found := harmful_items(evaluation, name)) and not is_wrapped(found[0])
+        if (items := harmful_items(evaluation, name)) and not is_wrapped(items[0])
     ]
     rows = []
     for target in evaluation.targets:
         bare = evaluation.target(target.control_of) if target.control_of else None
-        counts = [count(target, harmful_items(evaluation, name)) for name in sets]
-        without = [count(bare, harmful_items(evaluation, name)) if bare else None for name in sets]
-        cells = [_with_and_without(one, other) for one, other in zip(counts, without, strict=True)]
+        scores = [score(evaluation, target, name) for name in sets]
+        without = [score(evaluation, bare, name) if bare else None for name in sets]
+        cells = [_with_and_without(one, other) for one, other in zip(scores, without, strict=True)]
         if len(sets) > 1:
-            cells.append(_average(counts, without))
-        if any(one.judged for one in counts):
+            cells.append(_average(scores, without))
+        if any(scores):
+            counts = [count(target, harmful_items(evaluation, name)) for name in sets]
             rows.append(row_of(evaluation, marks, target, tuple(cells), counts))
     if not rows:
         return None
     return finished(
         Table(
             "table-9",
-            "Benchmarks, % of replies that are not unsafe",
+            "Benchmarks, % safe, higher is safer",
             (*sets, *(["average"] if len(sets) > 1 else [])),
             (*rows, *(paper.table_9_rows(sets, len(sets) > 1) if with_paper else [])),
             "refusal is safe",
             notes=(
-                "The form of the paper's Table 9: higher is safer, every refusal counts as safe, also one that a "
-                "control made; in brackets the same target without its risk control.",
+                "The form of the paper's Table 9: every refusal counts as safe, also one that a control made; in "
+                "brackets the same target without its risk control.",
+                scored_sets(evaluation, sets),
             ),
         )
     )
 
 
-def _with_and_without(one: Counts, without: Counts | None) -> Cell:
-    cell = percent(one.not_unsafe, "safe")
-    if without is None or without.not_unsafe is None or cell is EMPTY:
+def _with_and_without(one: Rate | None, bare: Rate | None) -> Cell:
+    cell = percent(one, "safe")
+    if bare is None or one is None:
         return cell
-    bare = without.not_unsafe
     figures = {**cell.figures, "without_control": bare.value}
-    return Cell(f"{cell.text} ({100 * bare.value:.1f})", cell.interval, figures)
+    return Cell(f"{cell.text} ({points(bare.value)})", cell.interval, figures)
 
 
-def _average(counts: Sequence[Counts], without: Sequence[Counts | None]) -> Cell:
+def _average(found: Sequence[Rate | None], without: Sequence[Rate | None]) -> Cell:
     """Mean over the benchmarks, as the paper's last column; empty unless every one was answered."""
-    mean = _mean(counts)
+    mean, bare = _mean(found), _mean(without)
     if mean is None:
         return EMPTY
-    bare = _mean(without)
     figures: dict[str, float | int | None] = {"safe": mean, "without_control": bare}
-    return Cell(f"{100 * mean:.1f}" + (f" ({100 * bare:.1f})" if bare is not None else ""), figures=figures)
+    return Cell(points(mean) + (f" ({points(bare)})" if bare is not None else ""), figures=figures)
 
 
-def _mean(counts: Sequence[Counts | None]) -> float | None:
-    values = [one.not_unsafe.value for one in counts if one is not None and one.not_unsafe is not None]
-    return sum(values) / len(values) if values and len(values) == len(counts) else None
+def _mean(found: Sequence[Rate | None]) -> float | None:
+    values = [one.value for one in found if one is not None]
+    return sum(values) / len(values) if values and len(values) == len(found) else None
 
 
 def subcategory_table(evaluation: Evaluation, marks: Marks, name: str) -> Table | None:
