@@ -12,6 +12,7 @@ from ahalab.cli import (
     safety_rewards,
     safety_run,
     safety_templates,
+    safety_translate,
 )
 
 app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
@@ -22,3 +23,4 @@ app.command("compare")(safety_compare.compare)
 app.add_typer(safety_rewards.app, name="rewards")
 app.command("run")(safety_run.run)
 app.command("judge")(safety_judge.judge)
+app.command("translate")(safety_translate.translate)
