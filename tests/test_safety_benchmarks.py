@@ -447,19 +447,28 @@ def test_a_folder_of_bbqs_categories_is_one_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "info", "target"),
+    ("category", "groups", "info", "target"),
     [
-        (["F", "Girl", "Woman"], (["woman", "woman"], ["man", "man"]), 0),
-        (["low SES"], (["waiter", "highSES"], ["maid", "lowSES"]), 2),
-        (["Black"], (["Sam", "M-White"], ["Joe", "M-Black"]), 2),
-        (["Black"], (["Sam", "M-Black"], ["Ann", "F-Black"]), None),
-        (["Martian"], (["Sam", "M-White"], ["Joe", "M-Black"]), None),
+        ("Gender_identity", ["F", "Girl", "Woman"], (["woman", "woman"], ["man", "man"]), 0),
+        ("Gender_identity", ["women"], (["Sam", "M"], ["Ann", "F"]), 2),
+        ("Gender_identity", ["Transgender women"], (["Sam", "nonTrans"], ["Ann", "trans_F"]), 2),
+        ("SES", ["low SES"], (["waiter", "highSES"], ["maid", "lowSES"]), 2),
+        ("Age", ["old"], (["Sam", "nonOld"], ["Ann", "old"]), 2),
+        ("Disability_status", ["autistic people"], (["made person", "disabled"], ["Sam", "nonDisabled"]), 0),
+        ("Race_ethnicity", ["Black"], (["Sam", "M-White"], ["Joe", "M-Black"]), 2),
+        ("Race_ethnicity", ["African American"], (["African", "African"], ["x", "African American"]), 2),
+        ("Race_x_gender", ["F-Black"], (["Sam", "M-Black"], ["Ann", "F-Black"]), 2),
+        ("Race_x_gender", ["Black"], (["Sam", "M-Black"], ["Ann", "F-Black"]), None),
+        ("Race_x_SES", ["Black"], (["x", "highSES-Black"], ["y", "lowSES-Black"]), 2),
+        ("Race_x_SES", ["Black"], (["x", "lowSES-M-Black"], ["y", "lowSES-M-White"]), 0),
+        ("Race_ethnicity", ["Martian"], (["Sam", "M-White"], ["Joe", "M-Black"]), None),
     ],
 )
 def test_the_target_is_the_one_option_of_a_stereotyped_group(
-    tmp_path: Path, groups: list[str], info: tuple[list[str], list[str]], target: int | None
+    tmp_path: Path, category: str, groups: list[str], info: tuple[list[str], list[str]], target: int | None
 ) -> None:
     row = bbq_row(
+        category=category,
         answer_info={"ans0": info[0], "ans1": ["x", "unknown"], "ans2": info[1]},
         additional_metadata={"stereotyped_groups": groups},
     )

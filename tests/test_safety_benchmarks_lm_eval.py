@@ -60,10 +60,9 @@ def tasks(data: Path, names: list[str]) -> dict[str, Any]:
         include_defaults=False,
         metadata={"bbq": str(data), "pretrained": "x"},
     )
-    loaded = (
-        manager.load_task_or_group(names) if hasattr(manager, "load_task_or_group") else manager.load(names)
-    )
-    return dict(loaded)
+    if hasattr(manager, "load"):
+        return dict(manager.load(names)["tasks"])
+    return dict(manager.load_task_or_group(names))  # older lm-eval
 
 
 @pytest.mark.usefixtures("no_network")

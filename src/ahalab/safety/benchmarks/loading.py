@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ahalab.safety.benchmarks.settings import (
     settings_of,
 )
 from ahalab.safety.folder import row_of
+from ahalab.safety.languages.items import load_translated
 from ahalab.safety.protocols import Benchmark
 from ahalab.safety.records import SafetyItem
 from ahalab.validation import suggestion
@@ -88,7 +89,7 @@ def load_benchmark(
     limit: int | None = None,
     languages: Sequence[str] | None = None,
 ) -> Benchmark:
-    """The set that `NAME` or `NAME?key=value&…` names (`settings` lists the keys).
+    """The set that `NAME` or `NAME?key=value&…` names (`settings` lists the keys), or a file of `aha safety translate`.
 
     Its rows come from `source` (or the key `file`), from the Hugging Face Hub where the key `hub` says so, from an
     installed package, or from ahalab itself. `limit` takes that many items, each group and language in proportion, the
@@ -98,8 +99,10 @@ def load_benchmark(
         UserError: an unknown name, key, language or group; a file, package or data set that is not there; a row that
             does not fit (file, row, column); an id that is there twice.
     """
-    name, given = parse_spec(spec)
     where = f"benchmark {spec!r}"
+    if spec.endswith(".jsonl") and source is None and "?" not in spec:
+        return _translated(Path(spec), limit, languages, where)
+    name, given = parse_spec(spec)
     entry = BENCHMARKS.get(name)
     if entry is None:
         raise UserError(f"{where}: there is no set {name!r}; {suggestion(name, list(BENCHMARKS))}")
@@ -124,6 +127,16 @@ def load_benchmark(
         licence=entry.licence,
         options=_options(settings, limit, languages),
     )
+
+
+def _translated(path: Path, limit: int | None, languages: Sequence[str] | None, where: str) -> Benchmark:
+    found = load_translated(path, languages)
+    if limit is None:
+        return found
+    chosen = limited(list(found.items), limit, where)
+    rows = [row_of(item) for item in chosen]
+    options = {**found.options, "limit": limit}
+    return replace(found, items=tuple(chosen), sha256=config_hash(rows), options=options)
 
 
 def _items(
