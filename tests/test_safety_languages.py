@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ahalab.errors import UserError
+from ahalab.safety.benchmarks import load_benchmark
 from ahalab.safety.languages.checks import can_identify, check_translation, is_refusal
 from ahalab.safety.languages.human import apply_checks, draw, read_checks, write_check_file
 from ahalab.safety.languages.items import KEY, item_of, load_translated, write_items
@@ -314,3 +315,14 @@ def test_an_endpoint_is_an_address_with_a_model_or_a_file(tmp_path: Path) -> Non
     ):
         with pytest.raises(UserError, match=told):
             read_endpoint(spec)
+
+
+def test_the_file_is_a_benchmark_by_its_path_with_languages_and_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write_items(path, [*translated(8), *translated(4, "sw")])
+    assert len(load_benchmark(str(path)).items) == 12
+    assert {item.language for item in load_benchmark(str(path), languages=["sw"]).items} == {"sw"}
+    few = load_benchmark(str(path), limit=6)
+    assert len(few.items) == 6
+    assert few.options["limit"] == 6
+    assert few.sha256 != load_benchmark(str(path)).sha256
