@@ -25,6 +25,9 @@ class LocalModelTarget:
 
     Args:
         threads: CPU threads in use, part of what decides the bytes.
+
+    Raises:
+        UserError: there is no such model.
     """
 
     endpoint = None
@@ -43,11 +46,14 @@ class LocalModelTarget:
         )
         self._speaker = find_speaker(config.local)
         self._model = LocalModel(self._speaker, self._config)
+        self._identity = (
+            self._model.identity()
+        )  # at once: a model that is not there is told before anything begins
 
     def identity(self) -> dict[str, Any]:
         """See `Target`."""
         control = {"control": self._given.control} if self._given.control else {}
-        return {**self._model.identity(), **self._config.sampling(), "threads": self._threads, **control}
+        return {**self._identity, **self._config.sampling(), "threads": self._threads, **control}
 
     def check(self, items: Sequence[SafetyItem]) -> str:  # noqa: ARG002 - the model's name was read already
         """See `RunTarget`."""

@@ -122,9 +122,9 @@ def read_targets(
         named = _NAMED.fullmatch(text)
         name, spec = (named[1], named[2]) if named else ("", text)
         if Path(spec).suffix in _LISTS:
-            entries = _listed(Path(spec))
             if name:
                 raise UserError(f"target {text}: a .yaml file names its targets itself; leave {name}= out")
+            entries = _listed(Path(spec))
         else:
             name, config = _one(name, spec, given)
             entries = {name: config}
