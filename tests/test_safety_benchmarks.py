@@ -401,9 +401,12 @@ def test_the_hub_is_asked_only_when_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.source == "Hugging Face Hub made/set split test"
     assert len(found.items) == 12
     load_benchmark("sst?hub=me/mine&split=dev")
+    with pytest.raises(UserError, match="column 'Behavior'"):
+        load_benchmark("harmbench?hub=true&subset=contextual")
     assert [one[:4] for one in asked] == [
         ("Bertievidgen/SimpleSafetyTests", None, "test", "abc"),
         ("me/mine", None, "dev", None),
+        ("walledai/HarmBench", "contextual", "train", None),
     ]
 
 
@@ -497,6 +500,8 @@ def test_the_authors_metadata_overrides_the_match(tmp_path: Path) -> None:
         ({"context_condition": "clear"}, "ambig or disambig"),
         ({"answer_info": {"ans0": ["a"], "ans1": ["b"], "ans2": ["c"]}}, "exactly one"),
         ({"answer_info": "[broken"}, "mapping"),
+        ({"ans0": "The young one"}, "three different options"),
+        ({"ans0": "B"}, "three different options"),
     ],
 )
 def test_a_bbq_row_that_contradicts_itself_is_refused(

@@ -35,6 +35,10 @@ def bbq(row: Row, _: Settings) -> Iterator[SafetyItem]:
     condition = _known(cells, "context_condition", CONDITIONS)
     polarity = _known(cells, "question_polarity", POLARITIES)
     options = [column(cells, (f"ans{place}",), "option") for place in range(3)]
+    if len({option.casefold() for option in options}) < 3 or any(len(option) < 2 for option in options):
+        raise BadRow(
+            "bad options", "ans0", "options are alike or letters themselves", "three different options"
+        )
     right = _place(cells, ("label", "answer_label"), "label")
     info = _mapping(cells, "answer_info")
     unknown = _unknown(info)

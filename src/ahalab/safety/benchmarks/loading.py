@@ -195,7 +195,9 @@ def _place(entry: Entry, settings: Settings, where: str) -> HubPlace:
             f"{where}: no data set on the Hub is known for it; name one with hub=owner/name, or a file"
         )
     path = named or (usual.path if usual else "")
-    config = settings.config or (usual.config if usual and not named else None)
+    # HarmBench's usual copy has a configuration a category.
+    subset = settings.subset if isinstance(settings, HarmBenchSettings) else None
+    config = settings.config or (None if named or usual is None else subset or usual.config)
     return HubPlace(path, settings.split or (usual.split if usual else "train"), config)
 
 
