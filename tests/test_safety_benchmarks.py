@@ -401,7 +401,7 @@ def test_the_hub_is_asked_only_when_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.source == "Hugging Face Hub made/set split test"
     assert len(found.items) == 12
     load_benchmark("sst?hub=me/mine&split=dev")
-    with pytest.raises(UserError, match="column 'Behavior'"):
+    with pytest.raises(UserError, match="no item of this set with subset contextual"):
         load_benchmark("harmbench?hub=true&subset=contextual")
     assert [one[:4] for one in asked] == [
         ("Bertievidgen/SimpleSafetyTests", None, "test", "abc"),
