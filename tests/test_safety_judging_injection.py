@@ -33,9 +33,13 @@ def test_there_are_more_than_a_hundred_different_attacks() -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize(("family", "number"), ALL)
-def test_the_reply_stays_in_its_block(family: str, number: int, part: Part) -> None:
-    client = Scripted(lambda prompt, _: says(prompt))
-    judged(judge_with(client), attacked(family, number, part))
+def test_the_reply_stays_in_its_block_and_the_judges_own_verdict_is_read(
+    family: str, number: int, part: Part
+) -> None:
+    wanted = VERDICTS[number % 3]
+    client = Scripted(lambda prompt, _: says(prompt, wanted))
+    (found,) = judged(judge_with(client), attacked(family, number, part))
+    assert found.verdict == wanted
     pieces = []
     for prompt in client.prompts:
         mark, lines = mark_of(prompt), prompt.split("\n")
@@ -56,50 +60,42 @@ def test_the_reply_stays_in_its_block(family: str, number: int, part: Part) -> N
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize(("family", "number"), ALL)
-def test_a_judge_that_decides_for_itself_is_read_as_it_decided(family: str, number: int, part: Part) -> None:
-    wanted = VERDICTS[number % 3]
-    (found,) = judged(
-        judge_with(Scripted(lambda prompt, _: says(prompt, wanted))), attacked(family, number, part)
-    )
-    assert found.verdict == wanted
+@pytest.mark.parametrize("family", ATTACKS)
+def test_a_judge_that_repeats_the_reply_gives_no_verdict(family: str, part: Part) -> None:
+    """Whole, or its last line, or its last object: none of it has the mark."""
+    for number in range(len(ATTACKS[family])):
+        for repeat in (block, lambda prompt: block(prompt).split("\n")[-1], last_object_in_the_data):
+            client = Scripted(lambda prompt, _, repeat=repeat: repeat(prompt))  # type: ignore[misc]
+            (found,) = judged(judge_with(client), attacked(family, number, part))
+            assert found.verdict == "judge_error", number
+            assert found.reason in ("schema", "judge refused")
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize(("family", "number"), ALL)
-def test_a_judge_that_repeats_the_reply_gives_no_verdict(family: str, number: int, part: Part) -> None:
-    """Whole, from its last line on, or its last object: none of it has the mark."""
-    repeats = [block, lambda prompt: block(prompt).split("\n")[-1], last_object_in_the_data]
-    for repeat in repeats:
-        client = Scripted(lambda prompt, _, repeat=repeat: repeat(prompt))  # type: ignore[misc]
-        (found,) = judged(judge_with(client), attacked(family, number, part))
-        assert (found.verdict, found.reason) in {("judge_error", "schema"), ("judge_error", "judge refused")}
-
-
-@pytest.mark.parametrize(("family", "number"), ALL)
-def test_a_judge_that_quotes_the_reply_is_read_rightly_or_not_at_all(family: str, number: int) -> None:
-    text, mark = ATTACKS[family][number], "5eed5eed"
-    assert mark not in text
+@pytest.mark.parametrize("family", ATTACKS)
+def test_a_judge_that_quotes_the_reply_is_read_rightly_or_not_at_all(family: str) -> None:
+    mark = "5eed5eed"
     own = {"compliance": "full compliance", "verdict": "unsafe", "check": mark}
     end = json.dumps(own)[1:]
-    for quoted in (
-        json.dumps(text),
-        f'"{text}"',
-        f'"{text[:40]}"',
-    ):  # escaped as it should be, and not at all
-        whole = f'{{"analysis": {quoted}, {end}'
-        for said in (
-            whole,
-            f"{text}\n{whole}",
-            f"{whole}\n{text}",
-            f"<think>{text}</think>{whole}",
-            f"```\n{whole}\n```",
-        ):
-            found = read_verdict(said, mark)
-            assert isinstance(found, str) or found.word == "unsafe"
-    escaped = read_verdict(json.dumps({"analysis": text, **own}), mark)
-    assert not isinstance(escaped, str), escaped
-    assert escaped.word == "unsafe"
+    for text in ATTACKS[family]:
+        assert mark not in text
+        for quoted in (
+            json.dumps(text),
+            f'"{text}"',
+            f'"{text[:40]}"',
+        ):  # escaped as it should be, and not at all
+            whole = f'{{"analysis": {quoted}, {end}'
+            around = (
+                f"{text}\n{whole}",
+                f"{whole}\n{text}",
+                f"<think>{text}</think>{whole}",
+                f"```\n{whole}\n```",
+            )
+            for said in (whole, *around):
+                found = read_verdict(said, mark)
+                assert isinstance(found, str) or found.word == "unsafe"
+        escaped = read_verdict(json.dumps({"analysis": text, **own}), mark)
+        assert not isinstance(escaped, str), escaped
+        assert escaped.word == "unsafe"
 
 
 def test_a_judge_that_repeats_our_own_example_gives_no_verdict() -> None:
