@@ -7,6 +7,7 @@ import typer
 from ahalab.cli import (
     safety_benchmarks,
     safety_compare,
+    safety_export,
     safety_judge,
     safety_lint,
     safety_rewards,
@@ -24,3 +25,4 @@ app.add_typer(safety_rewards.app, name="rewards")
 app.command("run")(safety_run.run)
 app.command("judge")(safety_judge.judge)
 app.command("translate")(safety_translate.translate)
+app.command("export")(safety_export.export)

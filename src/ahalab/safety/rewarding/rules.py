@@ -15,8 +15,7 @@ from ahalab.errors import UserError
 from ahalab.prompts.cells import BadRow, LeftOut, present, text
 from ahalab.prompts.dialogue import dialogue_of
 from ahalab.records import Messages
-from ahalab.text.parse import parse_response
-from ahalab.text.template import THINK_CLOSE
+from ahalab.safety.running.parting import part_reply
 from ahalab.validation import StrictModel, suggestion, told, validate
 
 BUNDLED = Path(__file__).with_name("rules")
@@ -189,12 +188,11 @@ def convert(rule: ConversionRule, row: Mapping[str, Any]) -> Converted:
 def _response(rule: ConversionRule, one: ResponseRule, row: Mapping[str, Any]) -> Given:
     value = row.get(one.answer)
     said = "" if value is None else text(value, one.answer, "reply", blank=True)
-    thinking, answer = "", said
     if one.thinking is not None and row.get(one.thinking) is not None:
-        thinking = text(row[one.thinking], one.thinking, "thinking", blank=True)
-    elif THINK_CLOSE in said:
-        parsed = parse_response(said, "stop")
-        thinking, answer = parsed.thinking or "", parsed.answer or ""
+        thinking, answer = text(row[one.thinking], one.thinking, "thinking", blank=True), said
+    else:
+        # Whole responses are labelled: no text outside the tags may be lost.
+        thinking, answer = part_reply(said)
     if rule.labels is None or one.label is None:
         return Given(thinking, answer)
     label = row.get(one.label)
