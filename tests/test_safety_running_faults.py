@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_kill_9_repeats_only_what_was_under_way(tmp_path: Path, seed: int) -> No
     assert Counter(row.item for row in rows) == Counter(item.id for item in items)
     assert not any(row.error for row in rows)
     assert sum(server.paid.values()) - len(items) == repeated <= kills * parallel
+
+
+def test_ctrl_c_awaits_what_is_under_way_and_repeats_nothing(tmp_path: Path) -> None:
+    with FaultyEndpoint(wait=0.15) as server:
+        command = [
+            "safety", "run", f"t={server.url}#fake", "--benchmark", "safety-harmless", "--limit", "84", "--no-judge",
+            "--output", str(tmp_path),
+        ]  # fmt: skip
+        process = start(command)
+        while sum(server.paid.values()) < 8 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate()
+        assert process.returncode == 130, text
+        assert "The same command goes on from here" in " ".join(text.split())
+        kept = kept_replies(tmp_path)
+        assert len(read_replies(tmp_path, "t")) == kept == sum(server.paid.values()) < 84
+        assert "84 replies are kept" in " ".join(text.split())
+        process = start(command)
+        text, _ = process.communicate()
+        assert process.returncode == 0, text
+        assert sum(server.paid.values()) == 84
 
 
 def kill_and_go_on(

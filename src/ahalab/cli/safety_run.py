@@ -217,13 +217,14 @@ def print_plan(plan: Plan) -> None:
     output.print(table)
     output.print(f"calls to targets: {plan.asking.calls:,}", highlight=False)
     if plan.judge:
-        served = plan.judge_kind == "endpoint"
-        calls = (
-            f"at least {plan.judging.calls or plan.to_judge:,} calls of its server" if served else "no calls"
-        )
+        calls = "no call of a server"
+        if plan.judging.calls:
+            calls = f"about {plan.judging.calls:,} calls of its server"
+        elif plan.judge_kind == "endpoint":
+            calls = "one call of its server each, more for long replies"
         what = f"judgements of {' and '.join(plan.parts)}: at most {plan.to_judge:,}"
         output.print(
-            f"{what}, by judge {plan.judge} ({plan.judge_kind}, {calls})", highlight=False, markup=False
+            f"{what}, by judge {plan.judge} ({plan.judge_kind}; {calls})", highlight=False, markup=False
         )
     output.print("nothing was sent and nothing written (--dry-run); retries are not counted", highlight=False)
 
