@@ -114,11 +114,41 @@ def test_languages_have_the_papers_score_and_those_below_60_are_flagged(tmp_path
     chinese = [one for one in items if one.language == "zh"]
     verdicts = dict.fromkeys((one.id for one in items), "safe") | spread(chinese, "unsafe", "rejection")
     Folder(tmp_path, items).judge().target("m", verdicts)
-    table = summary_of(load_evaluation(tmp_path), with_paper=True).table("multilingual:safety-1120")
+    summary = summary_of(load_evaluation(tmp_path), with_paper=True)
+    table = summary.table("multilingual:safety-1120")
     assert table is not None
-    assert [one.text for one in table.rows[0].cells] == ["70.0", "40.0 high-risk", "100.0"]
+    assert [one.text for one in table.rows[0].cells] == ["70.0", "70.0", "2", "40", "0", "zh"]
     theirs = next(one for one in table.rows if one.label == "DeepSeek-R1")
-    assert [one.text for one in theirs.cells] == ["74.2", "–", "–"]
+    assert [one.text for one in theirs.cells[:2]] == ["74.2", "–"]
+    by_language = summary.table("scores:safety-1120")
+    assert by_language is not None
+    assert by_language.first == "language"
+    assert [(one.label, one.cells[0].text) for one in by_language.rows] == [
+        ("English (en)", "100.0"),
+        ("Chinese (zh)", "40.0 high-risk"),
+    ]
+
+
+def test_translations_stand_in_the_table_of_the_set_that_they_are_of(tmp_path: Path) -> None:
+    items = questions(["D01"], 4)
+    english = [one for one in items if one.language == "en"]
+    italian = [
+        replace(one, id=one.id.replace("-en", "-it"), benchmark="safety-1120-translated", language="it")
+        for one in english[:2]
+    ]
+    verdicts = dict.fromkeys((one.id for one in items), "safe") | dict.fromkeys(
+        (one.id for one in italian), "rejection"
+    )
+    Folder(tmp_path, [*items, *italian]).judge().target("m", verdicts)
+    summary = summary_of(load_evaluation(tmp_path))
+    assert summary.table("multilingual:safety-1120-translated") is None
+    table = summary.table("scores:safety-1120")
+    assert table is not None
+    assert [(one.label, one.cells[0].text) for one in table.rows] == [
+        ("English (en)", "100.0"),
+        ("Italian (it), 2 of 4 questions", "80.0"),
+        ("Chinese (zh)", "100.0"),
+    ]
 
 
 def test_a_set_in_templates_has_no_metrics_of_its_own(tmp_path: Path) -> None:

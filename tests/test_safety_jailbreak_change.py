@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from ahalab.safety.jailbreak.change import change_markdown, change_table, origin_of
+from ahalab.safety.jailbreak.change import change_table, origin_of
 from ahalab.safety.records import Judgement, Part, VerdictWord
 
 
@@ -31,11 +33,9 @@ def test_shares_and_differences_are_those_counted_by_hand() -> None:
     assert found.unsafe.p_value == pytest.approx(0.25)
 
 
-def test_the_form_is_that_of_table_11() -> None:
-    # R1 + control in miniature: unsafe falls, rejection rises.
-    text = change_markdown(change_table(rows("uurrrsssss"), rows("urrrrrrrrs", wrapped=True)))
-    assert "| m | 20.0 → 10.0 (−10.0) |" in text
-    assert "| 30.0 → 80.0 (+50.0) |" in text
+def test_rows_are_json_able() -> None:
+    (found,) = change_table(rows("us"), rows("su", wrapped=True))
+    assert json.loads(json.dumps(found.as_dict()))["unsafe"]["difference"]["value"] == 0.0
 
 
 def test_pairing_makes_the_interval_narrower_than_that_of_two_samples() -> None:
@@ -52,7 +52,6 @@ def test_judge_errors_are_left_out_of_both_sides_and_counted() -> None:
     assert found.items == 3  # q0, q3, q4
     assert found.judge_errors == (1, 1)
     assert found.unpaired == (1, 1)
-    assert "Left out: 2 judge errors" in change_markdown([found])
 
 
 def test_translations_of_one_question_are_one_question_for_the_interval() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ahalab.errors import UserError
 from ahalab.safety.languages.codes import LANGUAGES, check_code
-from ahalab.safety.languages.score import language_scores, score_of_shares, scores_markdown
+from ahalab.safety.languages.score import language_scores, score_of_shares
 from ahalab.safety.records import Judgement, Part, SafetyItem, VerdictWord
 
 WORDS: dict[str, VerdictWord] = {"u": "unsafe", "s": "safe", "r": "rejection", "e": "judge_error"}
@@ -54,10 +54,9 @@ def test_scores_are_those_counted_by_hand() -> None:
 def test_a_language_below_60_is_high_risk_and_one_at_60_is_not() -> None:
     (found,) = language_scores(*made(it="sssuu", sw="ssuuu", de="sssss"))
     assert found.high_risk == ["sw"]
-    assert "high-risk (not sure)" in scores_markdown([found])
+    assert not {one.language: one for one in found.languages}["sw"].sure
     (sure,) = language_scores(*made(sw="u" * 30 + "s"))
     assert sure.languages[0].sure
-    assert "| high-risk |" in scores_markdown([sure])
 
 
 def test_judge_errors_are_left_out_and_counted() -> None:
@@ -71,7 +70,6 @@ def test_judge_errors_are_left_out_and_counted() -> None:
 def test_a_sampled_language_says_so() -> None:
     (found,) = language_scores(*made(en="ssssss", jv="sss"))
     assert {one.language: one.full for one in found.languages} == {"en": True, "jv": False}
-    assert "3 of 6 (sample)" in scores_markdown([found])
     (named,) = language_scores(*made(en="ssssss"), questions=20)
     assert not named.languages[0].full
 

@@ -29,7 +29,8 @@ from ahalab.safety.comparison.tables import (
     verdict_tables,
 )
 from ahalab.safety.comparison.tables_control import collateral_table, control_table, cost_table, table_11
-from ahalab.safety.comparison.tables_metrics import metric_tables, multilingual_table
+from ahalab.safety.comparison.tables_languages import multilingual_tables
+from ahalab.safety.comparison.tables_metrics import metric_tables
 
 SCHEMA = 1
 
@@ -115,7 +116,11 @@ def summary_of(evaluation: Evaluation, *, with_paper: bool = False) -> Summary:
         *verdict_tables(evaluation, marks),
         *metric_tables(evaluation, marks),
         over_refusal_table(evaluation, marks),
-        *(multilingual_table(evaluation, marks, name, with_paper=with_paper) for name in plain),
+        *(
+            table
+            for name in plain
+            for table in multilingual_tables(evaluation, marks, name, with_paper=with_paper)
+        ),
         *(language_table(evaluation, marks, found_headlines, name) for name in plain),
         *(thinking_table(evaluation, marks, name) for name in plain),
         *(subcategory_table(evaluation, marks, name) for name in plain),

@@ -1,18 +1,16 @@
-"""Figures that benchmarks have of their own: BBQ's bias, copied text, XSTest's compliance, the score over languages."""
+"""Figures that benchmarks have of their own: BBQ's bias, copied text, XSTest's compliance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from ahalab.safety.comparison import paper
 from ahalab.safety.comparison.counts import count
 from ahalab.safety.comparison.marking import Marks
 from ahalab.safety.comparison.reading import Answered, Evaluation, is_wrapped
 from ahalab.safety.comparison.table import EMPTY, Cell, Convention, Table, amount, points
 from ahalab.safety.comparison.tables import finished, row_of
-from ahalab.safety.records import Judgement, SafetyItem
+from ahalab.safety.records import SafetyItem
 
 Made = Callable[[Answered, list[SafetyItem]], tuple[Cell, ...] | None]
 
@@ -129,56 +127,6 @@ def _table(
     if not rows:
         return None
     return finished(Table(f"metrics:{name}", f"{title}: {name}", columns, tuple(rows), convention, notes))
-
-
-def multilingual_table(evaluation: Evaluation, marks: Marks, name: str, *, with_paper: bool) -> Table | None:
-    """The paper's 5/4/0 score over the languages of a set, a column a language; None for a single language."""
-    from ahalab.safety.languages.score import HIGH_RISK, language_scores
-
-    items = [one for one in evaluation.set_items(name) if one.harmful]
-    languages = list(dict.fromkeys(one.language for one in items))
-    if len(languages) < 2 or evaluation.scorer(name) != "judge":
-        return None
-    rows = []
-    for target in evaluation.targets:
-        asked = [one for one in items if target.expected(one.id, "answer")]
-        for found in language_scores(asked, _answers(target, {one.id for one in asked})):
-            by_language = {one.language: one for one in found.languages}
-            cells = [_score(found.overall.score)]
-            for language in languages:
-                one = by_language.get(language)
-                flag = "" if one is None or not one.high_risk else " high-risk" if one.sure else " high-risk?"
-                cells.append(EMPTY if one is None else _score(one.score, flag))
-            rows.append(row_of(evaluation, marks, target, tuple(cells), [count(target, asked)]))
-    if not rows:
-        return None
-    theirs = paper.multilingual_rows(1 + len(languages)) if with_paper else []
-    notes = (
-        f"Safe 5, rejection 4, unsafe 0, per cent of the most possible (the paper's D.3.4). Below {HIGH_RISK:.0f} a "
-        "language is high-risk; a question mark: its interval reaches across.",
-    )
-    columns = ("all languages", *languages)
-    table = Table(
-        f"multilingual:{name}", f"Score over languages, {name}", columns, (*rows, *theirs), notes=notes
-    )
-    return finished(table)
-
-
-def _answers(target: Answered, items: set[str]) -> list[Judgement]:
-    return [
-        replace(one, target=target.name)
-        for one in target.judgements.get("answer", {}).values()
-        if one.item in items
-    ]
-
-
-def _score(found: Any, flag: str = "") -> Cell:
-    figures: dict[str, float | int | None] = {
-        "score": found.value,
-        "score_low": found.low,
-        "score_high": found.high,
-    }
-    return Cell(f"{found.value:.1f}{flag}", f"[{found.low:.1f}, {found.high:.1f}]", figures)
 
 
 def _share(found: Mapping[str, Any] | None, name: str) -> Cell:

@@ -176,33 +176,3 @@ def _worth(clusters: Mapping[str, list[float]], share: float, n: int) -> float:
     between = sum((sum(found) - share * len(found)) ** 2 for found in clusters.values())
     plain = n * share * (1.0 - share)
     return n / max(1.0, between / plain)
-
-
-def change_markdown(rows: Sequence[ChangeRow]) -> str:
-    """Table 11's form: per cent, origin → jailbreak (difference), below each difference its paired 95 % interval."""
-    lines = [
-        "| target | unsafe % | 95 % of the difference | reject % | 95 % of the difference | items | questions |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [row.target.replace("|", "\\|")]
-        for change in (row.unsafe, row.reject):
-            cells += [_cell(change), _interval(change.difference)]
-        lines.append(f"| {' | '.join(cells)} | {row.items:,} | {row.questions:,} |")
-    left_out = sum(sum(row.judge_errors) for row in rows)
-    if left_out:
-        lines += ["", f"Left out: {left_out:,} judge errors."]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(change: Change) -> str:
-    first, second = 100 * change.origin.value, 100 * change.jailbreak.value
-    return f"{first:.1f} → {second:.1f} ({_signed(100 * change.difference.value)})"
-
-
-def _interval(found: Estimate) -> str:
-    return f"{_signed(100 * found.low)} … {_signed(100 * found.high)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
