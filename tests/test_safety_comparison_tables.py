@@ -329,9 +329,11 @@ def test_names_with_markup_make_no_markup(tmp_path: Path) -> None:
 def test_charts_are_drawn_for_what_the_tables_have(tmp_path: Path) -> None:
     _pair(tmp_path)
     (tmp_path / "charts").mkdir()
-    (tmp_path / "charts" / "old.png").write_bytes(b"")
+    (tmp_path / "charts" / "table-10-old.png").write_bytes(b"")
+    (tmp_path / "charts" / "mine.png").write_bytes(b"")
     summarise(tmp_path)
     names = sorted(one.name for one in (tmp_path / "charts").iterdir())
+    assert names.pop(2) == "mine.png"
     assert names == [
         f"{name}.{kind}"
         for name in ("groups-safety-1120", "table-10-safety-1120", "table-9")

@@ -11,12 +11,12 @@ from ahalab.cli.console import output
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, finished or not.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, finished or not, or a safety evaluation.")],
     to: Annotated[
         Path | None, typer.Option("--output", help="Where to write; RUN/report.html when left out.")
     ] = None,
 ) -> None:
-    """Write a self-contained HTML report of a run, and its JSON twin."""
+    """Write a self-contained HTML report of a run or a safety evaluation, and its JSON twin."""
     from ahalab.report.html import write_report
 
     output.print(f"report: {write_report(run, to)}")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ahalab.safety.comparison.table import row_head
+from ahalab.safety.comparison.table import explains_mark, row_head
 from ahalab.text.hostile import make_visible
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_summary(console: Console, summary: Summary, *, every: bool = False) ->
     shown = [one for one in summary.tables if every or one.key.partition(":")[0] in USUAL]
     for table in shown:
         print_table(console, table)
-    explained = dict.fromkeys(note for table in shown for note in table.notes if _explains_mark(note))
+    explained = dict.fromkeys(note for table in shown for note in table.notes if explains_mark(note))
     for note in explained:
         console.print(make_visible(note), highlight=False, markup=False, style="dim")
     left = len(summary.tables) - len(shown)
@@ -50,15 +50,10 @@ def print_table(console: Console, table: Table) -> None:
         made.add_row(_head(row.label, row.marks), *(_cell(cell, wide) for cell in row.cells), style=style)
     console.print(made)
     for note in table.notes:
-        if _explains_mark(note):
+        if explains_mark(note):
             continue
         console.print(make_visible(note), highlight=False, markup=False, style="dim")
     console.print()
-
-
-def _explains_mark(note: str) -> bool:
-    """Notes on marks are the same below every table: said once is enough in a terminal."""
-    return note.startswith("[")
 
 
 def _head(label: str, marks: Sequence[str]) -> Text:

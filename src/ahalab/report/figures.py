@@ -67,7 +67,7 @@ def draw_lines(
         for mark in marks:
             _draw_mark(axes, mark, SERIES[mark.colour - 1])
         _finish(axes, lines, y_label, share, logarithmic, small)
-        return _to_svg(figure, name, alt)
+        return page_svg(figure, name, alt)
 
 
 def draw_levels(
@@ -95,7 +95,7 @@ def draw_levels(
         axes.set_xticks(range(len(levels)), [make_visible(level)[:12] for level in levels], parse_math=False)
         axes.set_xlim(-0.5, len(levels) - 0.5)
         _dress(axes, x_label, y_label, share=share, steps=False)
-        return _to_svg(figure, name, alt)
+        return page_svg(figure, name, alt)
 
 
 def level_colour(index: int, count: int) -> int:
@@ -267,7 +267,8 @@ def _dress(
     axes.text(0, 1.04, y_label, transform=axes.transAxes, color=muted, fontsize=9, ha="left", va="bottom")
 
 
-def _to_svg(figure: Any, name: str, alt: str) -> Safe:
+def page_svg(figure: Any, name: str, alt: str) -> Safe:
+    """A matplotlib drawing in the stand-in colours as an element of the page; `name` as in `draw_lines`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Safe(_follow_page(buffer.getvalue(), name, alt))

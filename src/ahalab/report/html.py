@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
-from ahalab.errors import UserError
 from ahalab.report.comparison import comparison_section, level_table
 from ahalab.report.data import data_section, hacking_notes, reward_models_section
+from ahalab.report.document import check_place, document
 from ahalab.report.facts import facts_section, figures_section, settings_section, stages_section
 from ahalab.report.headline import lead, tiles
 from ahalab.report.health import unchanging
@@ -16,6 +15,7 @@ from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.panel import Panel
 from ahalab.report.panels import Panels
 from ahalab.report.paper import paper_section
+from ahalab.report.safety import is_safety_evaluation, write_safety_report
 from ahalab.report.samples import faults_section, samples_section
 from ahalab.report.stage_table import stage_tables_section
 from ahalab.report.summary import Summary, Training, summarise
@@ -23,8 +23,6 @@ from ahalab.report.twin import twin_text
 from ahalab.report.wording import counted, listing, number
 from ahalab.runs.atomic import write_text
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Content security policy of the page: whatever a sample holds, nothing is loaded and no script runs."""
 TABLE_ROWS = 11
 """Rows of the table of numbers under a figure: step 0, the last step, and nine between (our choice)."""
 
@@ -34,17 +32,14 @@ def write_report(run_folder: Path, output: Path | None = None) -> Path:
 
     `output` defaults to `report.html` in the run folder; `report.json` (the same name, .json) is written beside it.
     The same folder gives the same bytes. UserError when the folder is missing or the output cannot be written;
-    whatever is missing or broken inside the folder becomes a sentence in the page.
+    whatever is missing or broken inside the folder becomes a sentence in the page. The folder of a safety evaluation
+    gets a page of its own (`write_safety_report`).
     """
     run_folder = Path(run_folder)
-    output = Path(output) if output is not None else run_folder / "report.html"
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{output}: the report is a web page; give it a name that ends in .html.")
+    if is_safety_evaluation(run_folder):
+        return write_safety_report(run_folder, output)
     summary = summarise(run_folder)
-    if not output.parent.is_dir():
-        raise UserError(
-            f"{output}: there is no folder {output.parent}; make it first or choose another place."
-        )
+    output = check_place(output if output is not None else run_folder / "report.html")
     panels = Panels.draw(summary)
     write_text(output, page(summary, panels))
     write_text(output.with_suffix(".json"), twin_text(summary, panels))
@@ -76,16 +71,6 @@ def page(summary: Summary, panels: Panels) -> Safe:
         ),
     ]
     present = [(name, label, content) for name, label, content in sections if content]
-    style = resources.files("ahalab.report").joinpath("style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{summary.title} — ahalab run report"),
-        element("link", rel="icon", href="data:,"),
-        element("style", Safe(style)),
-    )
     body = element(
         "body",
         element(
@@ -113,7 +98,7 @@ def page(summary: Summary, panels: Panels) -> Safe:
             ),
         ),
     )
-    return Safe(f"<!doctype html>\n{element('html', head, body, lang='en')}\n")
+    return document(f"{summary.title} — ahalab run report", body)
 
 
 def _header(summary: Summary) -> Safe:

@@ -7,6 +7,7 @@ import re
 import textwrap
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,135 +17,181 @@ from ahalab.safety.comparison.summary import Summary
 from ahalab.safety.comparison.table import Row, Table, row_head
 from ahalab.text.hostile import make_visible
 
-UNSAFE, REJECTION, SAFE = "#c2410c", "#2456b8", "#0f7b53"
-INK, MUTED, GRID = "#1c1d21", "#5b606b", "#d9dbe0"
 LABEL_WIDTH = 34
 """Characters of a label's line."""
+LABEL_INCHES = 2.9
+
+CHARTED = {
+    "table-9": ("safe",),
+    "table-10": ("unsafe", "rejection"),
+    "groups": ("unsafe", "rejection"),
+    "over-refusal": ("rejection",),
+}
+"""Kinds of tables that are drawn, and which of their figures."""
+NAMES = {"safe": "safe", "unsafe": "unsafe", "rejection": "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One kind of dot: which figures of a cell, and how it is called."""
+class Look:
+    """Colours of a drawing."""
 
-    figure: str
-    label: str
-    colour: str
+    ink: str
+    muted: str
+    grid: str
+    figures: dict[str, str]
+    """By figure: safe, unsafe, rejection."""
 
 
-BOTH = (Series("unsafe", "unsafe", UNSAFE), Series("rejection", "rejected", REJECTION))
+PICTURE = Look(
+    "#1c1d21", "#5b606b", "#d9dbe0", {"unsafe": "#c2410c", "rejection": "#2456b8", "safe": "#0f7b53"}
+)
+
+
+def is_charted(table: Table) -> bool:
+    """Whether a table is drawn."""
+    return kind_of(table) in CHARTED
+
+
+def kind_of(table: Table) -> str:
+    """What a table is of any set: "table-10" of "table-10:safety-1120"."""
+    return table.key.partition(":")[0]
 
 
 def draw_charts(summary: Summary, folder: Path) -> list[Path]:
-    """Draw what the tables have into `folder`; charts of an earlier summary go. The files written."""
-    drawn: list[tuple[str, bytes, bytes]] = []
-    for table in summary.tables:
-        kind = table.key.partition(":")[0]
-        if kind == "table-10":
-            drawn.append((_name(table), *_panels(table, BOTH)))
-        elif kind == "table-9":
-            drawn.append((_name(table), *_panels(table, (Series("safe", "not unsafe", SAFE),))))
-        elif kind == "groups":
-            drawn.append((_name(table), *_panels(table, BOTH)))
-        elif kind == "over-refusal":
-            drawn.append((_name(table), *_panels(table, (Series("rejection", "rejected", REJECTION),))))
+    """Draw what the tables have into `folder`; charts that an earlier summary drew there go. The files written."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = set()
-    for name, png, svg in drawn:
-        for path, data in ((folder / f"{name}.png", png), (folder / f"{name}.svg", svg)):
-            write_bytes(path, data)
+    for table in filter(is_charted, summary.tables):
+        drawing = draw(table)
+        for kind in ("png", "svg"):
+            path = folder / f"{name_of(table)}.{kind}"
+            with style_of(table):
+                write_bytes(path, _saved(drawing, kind))
             kept.add(path)
-    for old in (*folder.glob("*.png"), *folder.glob("*.svg")):
-        if old not in kept:
+    ours = re.compile(rf"(?:{'|'.join(CHARTED)})(?:-.*)?\.(?:png|svg)")
+    for old in folder.iterdir():
+        if ours.fullmatch(old.name) and old not in kept:
             old.unlink()
     return sorted(kept)
 
 
-def _name(table: Table) -> str:
+def name_of(table: Table) -> str:
+    """A table's key as a file name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", table.key).strip("-")
 
 
-def _panels(table: Table, series: Sequence[Series]) -> tuple[bytes, bytes]:
-    """A panel a column, a line a row, a dot with its interval for each figure; as PNG and SVG."""
-    import matplotlib.style
+def draw(table: Table, look: Look = PICTURE, *, framed: bool = True, column_inches: float = 2.15) -> Any:
+    """A panel a column, a line a row, a dot with its interval for each figure: a matplotlib drawing.
+
+    `framed` gives it a title and what must be known where it is shown without its table.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
     rows = list(table.rows)
     labels = [_wrapped(row_head(row), LABEL_WIDTH) for row in rows]
-    lines = sum(max(1, text.count("\n") + 1) for text in labels)
-    notes = _wrapped("  ".join(_shown_notes(table)), 150)
-    height = 1.5 + 0.27 * lines + 0.12 * len(rows) + 0.15 * (notes.count("\n") + 1)
-    width = 3.6 + 2.15 * len(table.columns)
-    with matplotlib.style.context(
-        ["default", {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": table.key}]
-    ):
-        drawing = Drawing(figsize=(width, height), dpi=140, facecolor="white")
+    lines = sum(text.count("\n") + 1 for text in labels)
+    heads = [_wrapped(column, int(11 * column_inches)) for column in table.columns]
+    notes = _wrapped("  ".join(_notes(table)), 150) if framed else ""
+    above = 0.22 + 0.17 * max(head.count("\n") + 1 for head in heads) + (0.42 if framed else 0.0)
+    below = 0.42 + (0.15 * (notes.count("\n") + 1) if framed else 0.0)
+    height = above + below + 0.19 * lines + 0.16 * len(rows)
+    width = LABEL_INCHES + 0.3 + column_inches * len(table.columns)
+    with style_of(table):
+        drawing = Drawing(figsize=(width, height), dpi=140, facecolor="white" if framed else "none")
         FigureCanvasAgg(drawing)
-        axes = drawing.subplots(1, len(table.columns), sharey=True, squeeze=False)[0]
-        for place, (one, column) in enumerate(zip(axes, table.columns, strict=True)):
-            _draw(one, rows, place, series)
-            one.set_title(
-                _wrapped(make_visible(column), 24), fontsize=9, loc="left", color=INK, parse_math=False
+        panels = drawing.subplots(1, len(table.columns), sharey=True, squeeze=False)[0]
+        for place, (axes, head) in enumerate(zip(panels, heads, strict=True)):
+            _draw_panel(axes, rows, place, CHARTED[kind_of(table)], look)
+            axes.set_title(head, fontsize=9, loc="left", color=look.ink, parse_math=False)
+        panels[0].set_yticks([-y for y in range(len(rows))], labels, parse_math=False)
+        panels[0].set_ylim(0.6 - len(rows), 0.6)
+        if framed:
+            drawing.suptitle(
+                make_visible(table.head),
+                x=0.01,
+                y=0.995,
+                ha="left",
+                fontsize=11,
+                color=look.ink,
+                parse_math=False,
             )
-        places = [-y for y in range(len(rows))]
-        axes[0].set_yticks(places, labels, parse_math=False)
-        axes[0].set_ylim(min(places) - 0.6, 0.6)
-        drawing.suptitle(
-            make_visible(table.head), x=0.01, y=0.995, ha="left", fontsize=11, color=INK, parse_math=False
+            _draw_key(drawing, CHARTED[kind_of(table)], look)
+            drawing.text(0.01, 0.01, notes, fontsize=7, color=look.muted, va="bottom", parse_math=False)
+        drawing.subplots_adjust(
+            left=LABEL_INCHES / width,
+            right=1 - 0.3 / width,
+            top=1 - above / height,
+            bottom=below / height,
+            wspace=0.17,
         )
-        if len(series) > 1:
-            _key(drawing, series)
-        drawing.text(0.01, 0.01, make_visible(notes), fontsize=7, color=MUTED, va="bottom", parse_math=False)
-        below = (0.42 + 0.15 * (notes.count("\n") + 1)) / height
-        sides = {"left": 2.9 / width, "right": 1 - 0.3 / width}
-        drawing.subplots_adjust(**sides, top=1 - 0.95 / height, bottom=below, wspace=0.17)
-        return _as(drawing, "png"), _as(drawing, "svg")
+    return drawing
 
 
-def _draw(axes: Any, rows: Sequence[Row], place: int, series: Sequence[Series]) -> None:
+def style_of(table: Table) -> AbstractContextManager[None]:
+    """What a drawing has to be made and saved in, so that it is the same bytes every time."""
+    import matplotlib.style
+
+    own = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": table.key}
+    context: AbstractContextManager[None] = matplotlib.style.context(["default", own])
+    return context
+
+
+def _saved(drawing: Any, kind: str) -> bytes:
+    """The drawing as "png" or "svg"."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    with warnings.catch_warnings():
+        # A target named in Chinese is drawn as boxes where matplotlib's font lacks it; no cause for alarm.
+        warnings.filterwarnings("ignore", message="Glyph")
+        drawing.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _draw_panel(axes: Any, rows: Sequence[Row], place: int, figures: Sequence[str], look: Look) -> None:
     for y, row in enumerate(rows):
-        figures = row.cells[place].figures
-        for number, one in enumerate(series):
-            value = figures.get(one.figure)
+        found = row.cells[place].figures
+        for number, name in enumerate(figures):
+            value, low, high = (found.get(key) for key in (name, f"{name}_low", f"{name}_high"))
             if value is None:
                 continue
-            at = -y + 0.13 * ((len(series) - 1) / 2 - number) * 2
-            low, high = figures.get(f"{one.figure}_low"), figures.get(f"{one.figure}_high")
+            at = -y + 0.26 * ((len(figures) - 1) / 2 - number)
+            colour = look.figures[name]
             if low is not None and high is not None:
-                axes.plot([100 * low, 100 * high], [at, at], color=one.colour, linewidth=1.6)
+                axes.plot([100 * low, 100 * high], [at, at], color=colour, linewidth=1.6)
             ours = row.source == "ours"
-            axes.plot(
-                [100 * value],
-                [at],
-                marker="o" if ours else "D",
-                markersize=4.5 if ours else 4,
-                color=one.colour,
-                fillstyle="full" if ours else "none",
-            )
+            marker = {"marker": "o", "markersize": 4.5} if ours else {"marker": "D", "markersize": 4}
+            axes.plot([100 * value], [at], color=colour, fillstyle="full" if ours else "none", **marker)
+    axes.set_facecolor("none")
     axes.set_xlim(-2, 102)
     axes.set_xticks([0, 25, 50, 75, 100])
-    axes.grid(axis="x", color=GRID, linewidth=0.7)
+    axes.grid(axis="x", color=look.grid, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelcolor=MUTED)
-    axes.tick_params(axis="y", labelcolor=INK)
+    axes.tick_params(length=0, labelcolor=look.muted)
+    axes.tick_params(axis="y", labelcolor=look.ink)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("%", color=MUTED, fontsize=8)
+    axes.set_xlabel("%", color=look.muted, fontsize=8)
 
 
-def _key(drawing: Any, series: Sequence[Series]) -> None:
+def _draw_key(drawing: Any, figures: Sequence[str], look: Look) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=one.colour, marker="o", markersize=4.5, linewidth=1.6, label=one.label)
-        for one in series
+        Line2D([], [], color=look.figures[name], marker="o", markersize=4.5, linewidth=1.6, label=NAMES[name])
+        for name in figures
     ]
     drawing.legend(
-        handles=handles, loc="upper right", ncols=len(series), frameon=False, fontsize=8, labelcolor=MUTED
+        handles=handles,
+        loc="upper right",
+        ncols=len(figures),
+        frameon=False,
+        fontsize=8,
+        labelcolor=look.muted,
     )
 
 
-def _shown_notes(table: Table) -> list[str]:
+def _notes(table: Table) -> list[str]:
     """What a picture must say when it is shown without its table."""
     theirs = any(row.source == "paper" for row in table.rows)
     first = "Lines are Wilson's 95 % intervals" + ("; diamonds are the paper's figures." if theirs else ".")
@@ -153,13 +200,3 @@ def _shown_notes(table: Table) -> list[str]:
 
 def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(make_visible(text), width)) or text
-
-
-def _as(drawing: Any, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with warnings.catch_warnings():
-        # A target named in Chinese is drawn as boxes where matplotlib's font lacks it; no cause for alarm.
-        warnings.filterwarnings("ignore", message="Glyph")
-        drawing.savefig(buffer, format=kind, metadata=metadata)
-    return buffer.getvalue()

@@ -105,6 +105,11 @@ def row_head(row: Row) -> str:
     return f"{row.label} [{', '.join(row.marks)}]" if row.marks else row.label
 
 
+def explains_mark(note: str) -> bool:
+    """Whether a note says what a mark means: the same below every table, so once is enough where all are together."""
+    return note.startswith("[")
+
+
 def without_empty(tables: Sequence[Table | None]) -> list[Table]:
     """The tables that have something to show."""
     return [one for one in tables if one is not None and one.rows]
