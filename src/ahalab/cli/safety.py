@@ -9,11 +9,13 @@ from ahalab.cli import (
     safety_compare,
     safety_export,
     safety_judge,
+    safety_label,
     safety_lint,
     safety_rewards,
     safety_run,
     safety_templates,
     safety_translate,
+    safety_validate_judge,
 )
 
 app = typer.Typer(no_args_is_help=True, help="Ask, judge, label and compare: how safely models answer.")
@@ -26,3 +28,5 @@ app.command("run")(safety_run.run)
 app.command("judge")(safety_judge.judge)
 app.command("translate")(safety_translate.translate)
 app.command("export")(safety_export.export)
+app.command("validate-judge")(safety_validate_judge.validate_judge)
+app.command("label")(safety_label.label)

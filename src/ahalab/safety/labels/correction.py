@@ -118,7 +118,8 @@ def corrected_rates(
     values = solve_on_simplex(matrix, _shares(run[:, used].sum(axis=0)[None]))[0]
     drawn = _resampled(joint, float(joint.sum()) / len(labelled), run[:, used], resamples)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    rates = {word: CorrectedRate(0.0, 0.0, 0.0) for word in VERDICTS} | {
+    rates: dict[str, CorrectedRate] = {word: CorrectedRate(0.0, 0.0, 0.0) for word in VERDICTS}
+    rates |= {
         VERDICTS[place]: CorrectedRate(float(values[k]), float(low[k]), float(high[k]))
         for k, place in enumerate(used)
     }

@@ -44,6 +44,8 @@ class Plan:
     seed: int
     judge: str
     """Hash of the judge whose verdicts are strata; "" where nobody had judged."""
+    asked: int
+    """How many were asked for; fewer are drawn where there are fewer, more where there are more strata."""
     drawn: tuple[Drawn, ...]
 
     def weights(self) -> dict[Key, float]:
@@ -61,7 +63,7 @@ def draw(strata: Mapping[Stratum, Sequence[Key]], n: int, seed: int) -> tuple[Dr
     merged = _merged(strata, n)
     sizes = {name: len(rows) for name, rows in merged.items()}
     taken: list[Drawn] = []
-    for name, share in _shares(sizes, n, seed).items():
+    for name, share in sorted(_shares(sizes, n, seed).items()):
         rows = sorted(merged[name])
         for place in permutation(make_key("safety label", seed, *name), len(rows))[:share]:
             item, target, part = rows[place]
@@ -110,7 +112,7 @@ def read_plan(folder: Path) -> Plan | None:
     data = read_json(path)
     try:
         drawn = tuple(Drawn(**row | {"stratum": tuple(row["stratum"])}) for row in data["drawn"])
-        return Plan(data["seed"], data["judge"], drawn)
+        return Plan(data["seed"], data["judge"], data["asked"], drawn)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: is no sample as `aha safety label` draws it ({error})") from None
 

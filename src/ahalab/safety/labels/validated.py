@@ -46,12 +46,13 @@ def agreement_by_language(pairs: Iterable[Pair]) -> dict[str, Agreement]:
 
 
 def _kept(data: object) -> dict[str, str]:
-    """Languages of a validation's rows with enough replies, whatever head was measured."""
+    """Languages of a validation's rows with enough replies. Compliance alone says nothing about the unsafe rate."""
     rows = data.get("sets", []) if isinstance(data, dict) else []
     found: dict[str, str] = {}
     for row in rows:
         figures = row.get("agreement") or {}
-        if row.get("language") and figures.get("n", 0) >= ENOUGH:
+        told = row.get("head") in ("verdict", "harm") and not row.get("learned")
+        if told and row.get("language") and figures.get("n", 0) >= ENOUGH:
             what = f"{figures['n']} replies of {row['name']}"
             found[row["language"]] = f"{found[row['language']]}; {what}" if row["language"] in found else what
     return found
