@@ -51,6 +51,21 @@ def run(
         list[Path] | None,
         typer.Option("--templates", help="Your own files of templates, beside the packages'."),
     ] = None,
+    transforms: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Compose templates with these; `plain` is closest to the paper."),
+    ] = None,
+    longest: Annotated[
+        int | None,
+        typer.Option("--longest-template", min=1, help="Leave out templates of more characters."),
+    ] = None,
+    transforms: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Compose templates with these; `plain` is the paper's way."),
+    ] = None,
+    longest: Annotated[
+        int | None, typer.Option("--longest-template", min=1, help="Leave out templates of more characters.")
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain/--no-plain", help="Ask the questions as they are (too).")
     ] = True,
@@ -123,7 +138,7 @@ def run(
     asked = gather(
         settings,
         lambda spec, most, codes: load_benchmark(spec, limit=most, languages=codes),
-        _wrapper(templates or ()) if jailbreak else None,
+        _wrapper(templates or (), transforms, longest) if jailbreak else None,
     )
     opened = [
         _opened(name, config, folder, settings, skip_bad_rows, threads, interrupt)
@@ -182,12 +197,12 @@ def _opened(
     return LocalModelTarget(name, config, settings.seed, settle_threads(threads), lambda: interrupt.asked)
 
 
-def _wrapper(files: Sequence[Path]) -> Any:
+def _wrapper(files: Sequence[Path], transforms: str | None, longest: int | None) -> Any:
     def wrap_all(items: Sequence[SafetyItem], seed: int) -> tuple[list[SafetyItem], Mapping[str, Any]]:
-        from ahalab.safety.jailbreak.catalogue import load_catalogue
+        from ahalab.safety.jailbreak.catalogue import load_catalogue, read_names
         from ahalab.safety.jailbreak.wrapping import wrap
 
-        catalogue = load_catalogue(files)
+        catalogue = load_catalogue(files, transforms=read_names(transforms), longest=longest)
         return wrap(items, catalogue, seed), catalogue.identity()
 
     return wrap_all

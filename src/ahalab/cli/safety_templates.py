@@ -40,10 +40,11 @@ def templates(
     """Count the published jailbreak templates by source and licence, without copies, and their compositions."""
     from dataclasses import asdict
 
-    from ahalab.safety.jailbreak.catalogue import load_catalogue
+    from ahalab.safety.jailbreak.catalogue import load_catalogue, read_names
 
-    names = [name.strip() for name in transforms.split(",") if name.strip()] if transforms else None
-    catalogue = load_catalogue(files or (), packages=packages, transforms=names, longest=longest)
+    catalogue = load_catalogue(
+        files or (), packages=packages, transforms=read_names(transforms), longest=longest
+    )
     if show is not None:
         _show(catalogue, show)
     elif as_json:

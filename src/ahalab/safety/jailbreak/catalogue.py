@@ -95,6 +95,11 @@ class Catalogue:
         }
 
 
+def read_names(text: str | None) -> list[str] | None:
+    """The names of `plain,rot13`; None, for all transforms, where none is given."""
+    return [name for part in (text or "").split(",") if (name := part.strip())] or None
+
+
 def load_catalogue(
     files: Sequence[Path] = (),
     *,
