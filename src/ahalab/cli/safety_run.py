@@ -59,13 +59,6 @@ def run(
         int | None,
         typer.Option("--longest-template", min=1, help="Leave out templates of more characters."),
     ] = None,
-    transforms: Annotated[
-        str | None,
-        typer.Option(metavar="NAME,…", help="Compose templates with these; `plain` is the paper's way."),
-    ] = None,
-    longest: Annotated[
-        int | None, typer.Option("--longest-template", min=1, help="Leave out templates of more characters.")
-    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain/--no-plain", help="Ask the questions as they are (too).")
     ] = True,
