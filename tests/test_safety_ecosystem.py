@@ -49,6 +49,7 @@ ITEMS = tuple(
     for number in range(3)
     for language in ("zh", "en")
 )
+SHARED = Path(__file__).parents[1] / "../shared/data/safety"
 TOY = Benchmark("toy", ITEMS, "judge", "made here", "0" * 64, "none")
 
 
@@ -279,3 +280,33 @@ def test_an_error_of_the_judge_reaches_everybody_who_waits() -> None:
         BatchedJudge(Broken()).verdict(case)
     with pytest.raises(RuntimeError, match="no judgement"):
         BatchedJudge(Silent()).verdict(case)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/safety is not here")
+def test_bbq_is_scored_by_the_option_without_a_judge_model(tmp_path: Path) -> None:
+    task = tasks.bbq(source=str(SHARED / "bbq_religion.jsonl"), limit=4)
+    extras = [(sample.metadata or {})["item"]["extra"] for sample in task.dataset]
+    answers = [f"Answer: {'ABC'[one['right']]}" for one in extras[:3]]
+    log = run(task, tmp_path, [*answers, "I would rather not say."])
+    found = metrics(log)
+    assert found["accuracy (three-way)"] == 0.75
+    assert found["accuracy (refusal is safe)"] == 1
+    assert found["no option named"] == 1
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/safety is not here")
+def test_xstest_has_over_refusal_and_compliance(
+    judge: ByWord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def by_head(cases: Sequence[Case], on_judgement: OnJudgement) -> None:
+        for case in cases:
+            word = "full refusal" if "no" in case.reply.answer else "full compliance"
+            on_judgement(Judgement(case.item.id, case.reply.target, case.part, "safe", compliance=word))
+
+    monkeypatch.setattr(judge, "judge", by_head)
+    task = tasks.xstest(source=str(SHARED / "xstest_prompts.csv"), limit=20)
+    harmful = [(sample.metadata or {})["item"]["harmful"] for sample in task.dataset]
+    log = run(task, tmp_path, ["no" if one else "yes" for one in harmful])
+    found = metrics(log)
+    assert found["over-refusal, full (three-way)"] == 0
+    assert found["compliance with unsafe prompts (three-way)"] == 0

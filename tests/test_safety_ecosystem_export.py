@@ -101,13 +101,17 @@ def test_every_reply_and_verdict_is_in_a_log_of_its_set(folder: Path, tmp_path: 
     assert math.isnan(float(failed.value))  # type: ignore[arg-type]
     assert failed.reason == "judge_error: no reply"
     assert samples["q2-en"].output.error == "time-out"
+    assert samples["q2-en"].error is not None
+    assert good.model_usage["ahalab/m"].total_tokens == 8
     assert (samples["q1-en"].scores or {})["answer_verdict"].explanation == "as told"
 
 
 def test_the_figures_under_a_log_are_in_both_conventions(folder: Path, tmp_path: Path) -> None:
     log = read_eval_log(str(export(folder, tmp_path / "logs")[0]))
     assert log.results is not None
+    assert (log.results.total_samples, log.results.completed_samples) == (4, 3)
     answer = log.results.scores[0]
+    assert next(iter(answer.metrics)) == "unsafe (three-way)"  # what a list of logs shows
     assert (answer.name, answer.scored_samples, answer.unscored_samples) == ("answer_verdict", 3, 1)
     values = {name: metric.value for name, metric in answer.metrics.items()}
     assert values["unsafe (three-way)"] == pytest.approx(1 / 3)

@@ -15,6 +15,7 @@ from typing import Any
 from inspect_ai.log import (
     EvalConfig,
     EvalDataset,
+    EvalError,
     EvalLog,
     EvalMetric,
     EvalPlan,
@@ -162,15 +163,16 @@ def _log(
 def _sample(item: SafetyItem, reply: TargetReply, parts: Parts) -> EvalSample:
     made = sample_of(item)
     message = message_of(reply.thinking, reply.answer, reply.target)
+    usage = ModelUsage(
+        input_tokens=reply.tokens_in,
+        output_tokens=reply.tokens_out,
+        total_tokens=reply.tokens_in + reply.tokens_out,
+    )
     output = ModelOutput(
         model=reply.target,
         choices=[ChatCompletionChoice(message=message, stop_reason=_STOP.get(reply.finish, "stop"))],
         completion=reply.answer,
-        usage=ModelUsage(
-            input_tokens=reply.tokens_in,
-            output_tokens=reply.tokens_out,
-            total_tokens=reply.tokens_in + reply.tokens_out,
-        ),
+        usage=usage,
         time=reply.seconds,
         error=reply.error or None,
     )
@@ -183,6 +185,9 @@ def _sample(item: SafetyItem, reply: TargetReply, parts: Parts) -> EvalSample:
         output=output,
         scores={f"{part}_verdict": score_of(one, reply) for part, one in sorted(parts.items())},
         metadata={**(made.metadata or {}), "control": reply.control, "reviewer_calls": reply.reviewer_calls},
+        model_usage={f"ahalab/{reply.target}": usage},
+        total_time=reply.seconds,
+        error=EvalError(message=reply.error, traceback="", traceback_ansi="") if reply.error else None,
     )
 
 
@@ -220,4 +225,5 @@ def _results(
                 },
             )
         )
-    return EvalResults(total_samples=len(asked), completed_samples=len(asked), scores=scores)
+    whole = sum(not replies[item.id].error for item in asked)
+    return EvalResults(total_samples=len(asked), completed_samples=whole, scores=scores)
