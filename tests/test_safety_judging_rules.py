@@ -109,7 +109,7 @@ def test_a_thinking_that_went_out_before_the_control_is_judged() -> None:
     assert settled(case(ANSWER)) is None
 
 
-@given(st.text(alphabet="ab。. \n安", max_size=400), st.integers(20, 60), st.integers(0, 10))
+@given(st.text(alphabet="ab。. \n安", min_size=100, max_size=400), st.integers(20, 60), st.integers(0, 10))
 def test_windows_hold_all_of_the_text(text: str, size: int, overlap: int) -> None:
     found = windows(text, size, overlap)
     assert found[0] == text[: len(found[0])]
