@@ -12,8 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ahalab.cli.safety import app
+from ahalab.errors import Interrupted
 from ahalab.safety import benchmarks
 from ahalab.safety.languages.items import KEY, load_translated
+from ahalab.safety.languages.plan import plan_translation, read_languages
+from ahalab.safety.languages.translation import Translator
 from ahalab.safety.protocols import Benchmark
 from ahalab.safety.records import SafetyItem
 from endpoint_server import EndpointServer, Step, endpoint_alone, say  # noqa: F401
@@ -213,3 +216,35 @@ def test_a_wrong_call_says_what_is_wrong(
     result = CliRunner().invoke(app, ["translate", *arguments])
     assert told in f"{result.exception}"
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_request_that_failed_is_asked_again_by_the_next_run_and_nothing_else_is(tmp_path: Path) -> None:
+    output, well = tmp_path / "x.jsonl", False
+
+    def script(prompt: str) -> Step:
+        bad = "Number 5" in prompt and not well
+        return Step(400, b'{"error": {"message": "context length exceeded"}}') if bad else answer(prompt)
+
+    with EndpointServer(script) as server:
+        call(server, output, "--to", "it")
+        assert report(output)["left_out"] == [["D02-05-it", "endpoint: refused: too long"]]
+        well = True
+        sent = len(server.prompts)
+        call(server, output, "--to", "it")
+        assert len(server.prompts) == sent + 1
+    assert report(output)["left_out"] == []
+    assert len(load_translated(output).items) == 12
+
+
+def test_a_stop_keeps_what_was_paid_for(tmp_path: Path) -> None:
+    made = benchmarks.load_benchmark("made")
+    plan = plan_translation(made, read_languages("it", None))
+    with EndpointServer(answer) as server:
+        config = server.config(parallel=1)
+        with pytest.raises(Interrupted):
+            Translator(plan, config, tmp_path / "paid", lambda: len(server.prompts) >= 4).run()
+        assert 4 <= len(server.prompts) < 12
+        found = Translator(plan, config, tmp_path / "paid").run()
+        assert len(server.prompts) == 12
+    assert [one.wanted for one in found.done] == list(plan.wanted)
+    assert not any(one.problem for one in found.done)

@@ -184,6 +184,7 @@ def test_wrapped_items_keep_their_question_and_say_what_was_done() -> None:
     assert wrapped.extra["transform"] == "plain"
     assert wrapped.extra["source"] == "made"
     assert wrapped.extra["seed"] == 4
+    assert wrapped.extra["question"] == plain.prompt
     assert wrapped.extra["catalogue"] == catalogue(5, ("plain",)).sha256
     json.dumps(dict(wrapped.extra))
 

@@ -43,7 +43,8 @@ def assign(item: SafetyItem, catalogue: Catalogue, seed: int, turn: int = 0) -> 
 def wrap(items: Sequence[SafetyItem], catalogue: Catalogue, seed: int, each: int = 1) -> list[SafetyItem]:
     """The items, each `each` times in a template: ids `<id>+<template id>`, clusters kept (else the item's id).
 
-    What was chosen stands in `extra`: `template`, `source`, `transform`, `origin`, `seed`, `catalogue`.
+    What was chosen stands in `extra`: `template`, `source`, `transform`, `origin`, `seed`, `catalogue`; and the plain
+    `question`, for judges and people who cannot read it encoded.
 
     Raises:
         UserError: an item that is wrapped already, or more turns than templates.
@@ -64,6 +65,7 @@ def wrap(items: Sequence[SafetyItem], catalogue: Catalogue, seed: int, each: int
                 "source": chosen.template.source,
                 "transform": chosen.transform.name,
                 "origin": item.id,
+                "question": item.prompt,
                 "seed": seed,
                 "catalogue": catalogue.sha256,
             }
