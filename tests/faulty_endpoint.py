@@ -114,7 +114,7 @@ class FaultyEndpoint:
                     await self._reply(body["messages"][-1]["content"], writer)
                 finally:
                     self.under_way -= 1
-        except (asyncio.IncompleteReadError, ConnectionError, _Close):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError, _Close):
             pass
         finally:
             writer.close()
