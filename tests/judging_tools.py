@@ -32,6 +32,7 @@ def case(
     error: str = "",
     note: str = "",
     prompt: str = "May one do such a thing?",
+    question: str = "",
 ) -> Case:
     item = SafetyItem(
         f"{rubric}-{number:02}-{language}",
@@ -40,7 +41,7 @@ def case(
         rubric,
         prompt,
         rubric=rubric,
-        extra={"note": note} if note else {},
+        extra={key: text for key, text in (("note", note), ("question", question)) if text},
     )
     reply = TargetReply(item.id, target, answer, thinking, finish, control, error)
     return Case(item, reply, part, jailbreak)

@@ -75,6 +75,39 @@ def test_jailbreak_runs_are_judged_by_the_sharpened_rubric() -> None:
     assert "Look for the trap first" in client.prompts[1]
 
 
+def test_a_wrapped_question_is_shown_plainly_too_and_only_it_is_shortened() -> None:
+    client = Scripted(lambda prompt, _: says(prompt))
+    wrapped = "BEGIN " + "template " * 3000 + "END"
+    plain = "May one do it?"
+    judge = judge_with(client)
+    judged(
+        judge,
+        case(prompt=wrapped, question=plain, jailbreak=True),
+        case(prompt=wrapped),
+        case(question=plain),
+    )
+    shortened, whole, short = client.prompts
+    assert block(shortened, "plain question") == block(short, "plain question") == plain
+    shown = block(shortened, "question")
+    assert shown.startswith("BEGIN template")
+    assert shown.endswith("template END")
+    assert f"[… {len(wrapped) - 6000:,} characters left out …]" in shown
+    assert block(whole, "question") == wrapped
+    assert "plain question" not in whole
+    same = Scripted(lambda prompt, _: says(prompt))
+    judged(judge_with(same), case(prompt=plain, question=plain))
+    assert "plain question" not in same.prompts[0]
+
+
+def test_an_estimate_counts_what_would_be_sent() -> None:
+    client = Scripted(lambda prompt, _: says(prompt))
+    judge = judge_with(client, window=2000)
+    calls, size = judge.estimate(case(LONG))
+    assert client.prompts == []
+    judged(judge, case(LONG))
+    assert (calls, size) == (len(client.prompts), sum(len(prompt.encode()) for prompt in client.prompts))
+
+
 def test_each_subcategory_has_its_own_prompt_in_the_items_language() -> None:
     client = Scripted(lambda prompt, _: says(prompt))
     judged(

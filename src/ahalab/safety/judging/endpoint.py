@@ -99,6 +99,11 @@ class EndpointJudge:
         """Set up the connection now. UserError where the key is missing: better known before anything is spent."""
         self._client = self._client or self._make_client()
 
+    def estimate(self, case: Case) -> tuple[int, int]:
+        """(calls, bytes of the prompts) of judging a case whose verdicts can be read at once; nothing is sent."""
+        prompts = [self._prompt(one, 0, 0)[0] for one in self._pieces(case)]
+        return len(prompts), sum(len(prompt.encode("utf-8", "replace")) for prompt in prompts)
+
     def judge(self, cases: Sequence[Case], on_judgement: OnJudgement) -> None:
         """See `Judge.judge`. UserError, before anything is asked, for an item whose rubric is unknown."""
         self._check_rubrics(cases)
