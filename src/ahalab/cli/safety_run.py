@@ -227,7 +227,8 @@ def print_plan(plan: Plan) -> None:
     if plan.judge:
         calls = "no call of a server"
         if plan.judging.calls:
-            calls = f"about {plan.judging.calls:,} calls of its server"
+            word = "at most" if plan.judging.at_most else "about"
+            calls = f"{word} {plan.judging.calls:,} calls of its server"
         elif plan.judge_kind == "endpoint":
             calls = "one call of its server each, more for long replies"
         what = f"judgements of {' and '.join(plan.parts)}: at most {plan.to_judge:,}"

@@ -33,7 +33,7 @@ class Calls:
     """By a quarter of the bytes."""
     tokens_out: int = 0
     at_most: bool = False
-    """`tokens_out` is the most there can be (`max_tokens` each); else an estimate."""
+    """Counted for replies as long as they can be (`max_tokens` each); else an estimate."""
     cost: float | None = None
     """At its prices; None without."""
 
@@ -129,7 +129,7 @@ def plan(
                 _asking(target, left, len(left) - paid, each, at_most),
                 len(done),
                 len(cases) if judge is not None else 0,
-                _judging(judge, cases),
+                _judging(judge, cases, at_most and bool(left)),
             )
         )
     return Plan(
@@ -166,7 +166,7 @@ def _asking(target: RunTarget, left: Sequence[SafetyItem], calls: int, each: flo
     return Calls(calls, tokens_in, tokens_out, at_most, target.endpoint.cost(tokens_in, tokens_out))
 
 
-def _judging(judge: Judge | None, cases: Sequence[Case]) -> Calls:
+def _judging(judge: Judge | None, cases: Sequence[Case], at_most: bool) -> Calls:
     """Of a judge that tells what a case takes: `estimate(case)` gives (calls, bytes of the prompts)."""
     estimate, config = getattr(judge, "estimate", None), getattr(judge, "config", None)
     if not callable(estimate) or not isinstance(config, EndpointConfig):
@@ -174,7 +174,7 @@ def _judging(judge: Judge | None, cases: Sequence[Case]) -> Calls:
     told = [estimate(case) for case in cases if case.reply.finish == _AWAITED or settled(case) is None]
     calls = sum(one for one, _ in told)
     tokens_in, tokens_out = sum((size + 3) // 4 for _, size in told), calls * VERDICT_TOKENS
-    return Calls(calls, tokens_in, tokens_out, False, config.cost(tokens_in, tokens_out))
+    return Calls(calls, tokens_in, tokens_out, at_most, config.cost(tokens_in, tokens_out))
 
 
 def _reply_tokens(endpoint: EndpointConfig | None, answered: Sequence[TargetReply]) -> tuple[float, bool]:
