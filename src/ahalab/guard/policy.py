@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -55,10 +55,13 @@ class Budget(StrictModel):
     """What one API key may cost the reviewer."""
 
     reviews_per_minute: Annotated[int, Field(ge=1)] = Field(
-        60, description="Of one key; beyond it `on_error` decides for that key"
+        60, description="Of one key; beyond it that key's flagged replies wait (`queue`) or are retracted"
     )
     parallel: Annotated[int, Field(ge=1)] = Field(8, description="Reviews of one key under way at one time")
     total_parallel: Annotated[int, Field(ge=1)] = Field(64, description="Of all keys together, shared fairly")
+    review_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
+        60.0, description="For one review; as long again may it wait for a place"
+    )
     breaker_failures: Annotated[int, Field(ge=1)] = Field(
         5, description="Failures of the reviewer in a row that open its circuit"
     )
@@ -80,6 +83,9 @@ class Policy(StrictModel):
     on_error: OnError = Field("retract", description="For a flagged dialogue without a verdict")
     sample_unflagged: Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="Share of unflagged dialogues that are reviewed too"
+    )
+    retracted_history: Literal["refuse", "blank"] = Field(
+        "refuse", description="A retracted reply comes back as history: refuse the request, or blank the turn"
     )
     minimum_severity: Annotated[int, Field(ge=1, le=3)] = Field(1, description="Terms below it do not flag")
     standards: list[Standard] = Field(min_length=1, description="What the reviewer judges by, in order")

@@ -1,0 +1,179 @@
+"""Where flagged dialogues wait for the reviewer: budget, circuit, time limit, and the queue of `on_error: queue`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from ahalab.guard.budget import Breakers, Clock, FairSlots, Rates
+from ahalab.guard.policy import Policy
+from ahalab.guard.protocols import Reviewer
+from ahalab.guard.records import Exchange, Review
+
+_LOG = logging.getLogger(__name__)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+"""Seconds between two tries of a queued review; doubled each time."""
+BUDGET = "budget"
+CIRCUIT = "circuit open"
+_NOT_THE_REVIEWERS_FAULT = ("schema", "unknown rule", BUDGET, CIRCUIT)
+"""Errors that leave the circuit alone: a hostile dialogue can provoke an answer that cannot be read."""
+
+
+@dataclass(slots=True)
+class _Queued:
+    key: str
+    number: int
+    evicted: asyncio.Event
+
+
+class ReviewDesk:
+    """One reviewer with its budgets. Lives on when a policy is reloaded: budgets and circuits stay as they are."""
+
+    def __init__(
+        self,
+        reviewer: Reviewer | None,
+        clock: Clock = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.reviewer = reviewer
+        self._clock, self._sleep = clock, sleep
+        self._rates, self._slots, self.breakers = Rates(clock), FairSlots(), Breakers(clock)
+        self._queue: list[_Queued] = []
+        self._entered = 0
+
+    @property
+    def queued(self) -> int:
+        """Replies in the queue."""
+        return len(self._queue)
+
+    @property
+    def busy(self) -> int:
+        """Reviews under way."""
+        return self._slots.total
+
+    async def review(self, policy: Policy, exchange: Exchange, reply: str, thinking: str) -> Review:
+        """One review of a flagged dialogue. No verdict is a `Review` with `error`; never raises for that."""
+        if not self._rates.take(exchange.key, policy.budget.reviews_per_minute):
+            return Review(error=BUDGET)
+        return await self._call(policy, exchange, reply, thinking, policy.budget.review_seconds)
+
+    async def sample(self, policy: Policy, exchange: Exchange, reply: str, thinking: str) -> Review:
+        """A review of an unflagged dialogue: only when a place is free at once. It costs the key's rate nothing."""
+        if not self._slots.free(exchange.key, policy.budget):
+            return Review(error=BUDGET)
+        return await self._call(policy, exchange, reply, thinking, policy.budget.review_seconds)
+
+    async def queue(
+        self, policy: Policy, exchange: Exchange, reply: str, thinking: str, last: Review
+    ) -> Review:
+        """Tries again until there is a verdict or the deadline has passed; then the last error is given.
+
+        A full queue throws out the newest of the key that holds most of it, so one key cannot fill it for others.
+        """
+        entry = self._enter(exchange.key, policy.queue.size)
+        if entry is None:
+            return replace(last, error=f"queue full after {last.error}")
+        deadline = self._clock() + policy.queue.deadline_seconds
+        pause = _FIRST_PAUSE
+        try:
+            while True:
+                left = deadline - self._clock()
+                if entry.evicted.is_set():
+                    return replace(last, error=f"queue full after {last.error}")
+                if left <= 0:
+                    return replace(last, error=f"queue deadline after {last.error}")
+                await self._pause(entry, min(pause, left))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                left = deadline - self._clock()
+                if left <= 0 or entry.evicted.is_set():
+                    continue
+                if not self._rates.take(exchange.key, policy.budget.reviews_per_minute):
+                    last = replace(last, error=BUDGET)
+                    continue
+                limit = min(left, policy.budget.review_seconds)
+                last = await self._call(policy, exchange, reply, thinking, limit)
+                if not last.error:
+                    return last
+        finally:
+            if entry in self._queue:
+                self._queue.remove(entry)
+
+    async def _pause(self, entry: _Queued, seconds: float) -> None:
+        woken = asyncio.ensure_future(entry.evicted.wait())
+        slept = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait({woken, slept}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            slept.cancel()
+
+    def _enter(self, key: str, size: int) -> _Queued | None:
+        if len(self._queue) >= size:
+            held: dict[str, int] = {}
+            for one in self._queue:
+                held[one.key] = held.get(one.key, 0) + 1
+            greediest = max(held, key=lambda one: held[one])
+            if held[greediest] <= held.get(key, 0) + 1:
+                return None
+            newest = max((one for one in self._queue if one.key == greediest), key=lambda one: one.number)
+            self._queue.remove(newest)
+            newest.evicted.set()
+        self._entered += 1
+        entry = _Queued(key, self._entered, asyncio.Event())
+        self._queue.append(entry)
+        return entry
+
+    async def _call(
+        self, policy: Policy, exchange: Exchange, reply: str, thinking: str, seconds: float
+    ) -> Review:
+        if self.reviewer is None:
+            return Review(error="endpoint: no reviewer is configured")
+        key, budget = exchange.key, policy.budget
+        began = self._clock()
+        if not self.breakers.lets_through(key, budget):
+            return Review(error=CIRCUIT)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._slots.take(key, budget)
+        except TimeoutError:
+            return Review(error=BUDGET, seconds=self._clock() - began)
+        try:
+            if not self.breakers.lets_through(key, budget):  # it opened while this one waited
+                return Review(error=CIRCUIT, seconds=self._clock() - began)
+            return await self._judged(self.reviewer, policy, exchange, reply, thinking, seconds)
+        finally:
+            self._slots.give(key, budget)
+
+    async def _judged(
+        self,
+        reviewer: Reviewer,
+        policy: Policy,
+        exchange: Exchange,
+        reply: str,
+        thinking: str,
+        seconds: float,
+    ) -> Review:
+        key, budget = exchange.key, policy.budget
+        began = self._clock()
+        self.breakers.begin(key)
+        good: bool | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                review = await reviewer.review(exchange, reply, thinking)
+            if not review.error and not set(review.rules) <= policy.ids:
+                review = replace(review, rules=(), error="unknown rule")
+            if not review.error:
+                good = True
+            elif not review.error.startswith(_NOT_THE_REVIEWERS_FAULT):
+                good = False
+        except TimeoutError:
+            good, review = False, Review(error="time-out", calls=1)
+        except Exception as error:  # a back end that breaks its promise must not end the exchange
+            _LOG.exception("the reviewer failed on exchange %s", exchange.id)
+            good, review = False, Review(error=f"endpoint: {type(error).__name__}", calls=1)
+        finally:
+            self.breakers.ended(key, good, budget)
+        return review if review.seconds else replace(review, seconds=self._clock() - began)

@@ -1,0 +1,244 @@
+"""One reply under control: what of it the client sees while it arrives, and what is done when it has ended.
+
+hold      a stream shows what no term can reach any more; after a hit nothing, until the review releases or retracts
+retract   a stream shows everything at once; a review that retracts ends it with `content_filter`
+whole     a plain (not streamed) reply shows nothing before its end, in both settings
+shadow    everything is shown as it comes; the review tells only what would have been done
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from ahalab.guard.holding import Hold
+from ahalab.guard.records import Action, Decision, Delta, Exchange, Review, Span
+from ahalab.guard.scope import reply_spans
+from ahalab.guard.texts import category_of, retraction_text
+
+if TYPE_CHECKING:
+    from ahalab.guard.control import RiskControl
+
+_LOG = logging.getLogger(__name__)
+State = Literal["answering", "reviewing", "queued", "done"]
+_FINISHES = ("stop", "length", "content_filter", "error")
+T = TypeVar("T")
+
+
+def extension(exchange: Exchange, decision: Decision, text: str) -> dict[str, Any]:
+    """What the last chunk of a retracted reply carries besides OpenAI's fields."""
+    return {
+        "ahalab": {
+            "retracted": True,
+            "verdict_id": exchange.id,
+            "category": decision.category,
+            "reason": decision.reason,
+            "text": text,
+        }
+    }
+
+
+class Watch:
+    """Made by `RiskControl.watch`. `feed` for every piece of the reply, then `finish` once."""
+
+    def __init__(
+        self,
+        control: RiskControl,
+        exchange: Exchange,
+        spans: tuple[Span, ...],
+        *,
+        bypass: str = "",
+        would_refuse: str = "",
+        filter_seconds: float = 0.0,
+        crashed: bool = False,
+        remember: bool = True,
+    ) -> None:
+        self._control, self._exchange, self._spans = control, exchange, spans
+        self._bypass, self._would_refuse = bypass, would_refuse
+        self._filter_seconds, self._crashed, self._remember = filter_seconds, crashed, remember
+        self._content: list[str] = []
+        self._thinking: list[str] = []
+        self._finish = ""
+        self._tokens_in = self._tokens_out = 0
+        self._content_shown = self._thinking_shown = 0
+        self._finish_shown = False
+        self._outcome: tuple[list[Delta], Decision] | None = None
+        self.state: State = "answering"
+        policy, enforced = control.policy, control.mode == "enforce"
+        self._whole = not exchange.stream
+        self._hold: Hold | None = None
+        if enforced and exchange.stream and policy.streaming == "hold" and control.streams is not None:
+            self._hold = Hold(control.streams, policy.scope, policy.minimum_severity, bool(spans))
+
+    @property
+    def reply(self) -> str:
+        """The answer so far, shown or not. Hostile text."""
+        return "".join(self._content)
+
+    @property
+    def thinking(self) -> str:
+        """The thinking so far, shown or not. Hostile text."""
+        return "".join(self._thinking)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Characters of thinking and answer that went to the client."""
+        return self._thinking_shown, self._content_shown
+
+    def feed(self, delta: Delta) -> list[Delta]:
+        """Take a piece; what may be shown now. `extra` of an upstream is never passed on: nothing has matched it."""
+        self._content.append(delta.content)
+        self._thinking.append(delta.thinking)
+        self._tokens_in = max(self._tokens_in, delta.tokens_in)
+        self._tokens_out = max(self._tokens_out, delta.tokens_out)
+        if delta.finish:
+            self._finish = delta.finish if delta.finish in _FINISHES else "stop"
+        if self._whole or self._crashed:
+            return []
+        thinking, content = delta.thinking, delta.content
+        if self._hold is not None:
+            try:
+                thinking, content = self._hold.feed(thinking, content)
+            except Exception:  # whatever breaks the filter, nothing unseen by it goes out
+                self._crash()
+                if self._crashed:
+                    return []
+                self._hold = None
+                thinking, content = self.thinking[self._thinking_shown :], self.reply[self._content_shown :]
+        shown = self._show(thinking, content)
+        if self._control.mode == "shadow" and self._finish and not self._finish_shown:
+            shown.append(self._last(self._finish))
+        return shown
+
+    async def finish(self) -> tuple[list[Delta], Decision]:
+        """The reply has ended: the rest to show, or a retraction, and the decision. Waits for a review that is due.
+
+        Run it to its end also for a client that has gone: what it was shown needs its decision.
+        """
+        if self._outcome is None:
+            decision = await self._decide()
+            self._outcome = self._closing(decision), decision
+            self.state = "done"
+            self._control.concluded(self._exchange, decision, self.reply, self.thinking, self._remember)
+        return self._outcome
+
+    def _show(self, thinking: str, content: str) -> list[Delta]:
+        self._thinking_shown += len(thinking)
+        self._content_shown += len(content)
+        return [Delta(content=content, thinking=thinking)] if thinking or content else []
+
+    def _last(self, finish: str, extra: dict[str, Any] | None = None) -> Delta:
+        self._finish_shown = True
+        return Delta(finish=finish, tokens_in=self._tokens_in, tokens_out=self._tokens_out, extra=extra or {})
+
+    def _crash(self) -> None:
+        self._control.filter_crashed(self._exchange)
+        if self._control.insecure:
+            self._bypass = "insecure"
+        else:
+            self._crashed = True
+
+    async def _decide(self) -> Decision:
+        control, began = self._control, self._control.clock()
+        reply, thinking = self.reply, self.thinking
+        if not self._crashed and control.matcher is not None:
+            policy = control.policy
+            try:
+                self._spans += reply_spans(
+                    control.matcher, reply, thinking, policy.scope, policy.minimum_severity
+                )
+            except Exception:
+                self._crash()
+        self._filter_seconds += control.clock() - began
+        timings = {"filter": self._filter_seconds}
+        if self._crashed:
+            if self._finish_shown:  # in shadow mode the whole stream is out already
+                self._bypass = "filter crashed"
+            return self._decision(self._unless_shown(), None, timings, reason="unavailable")
+        if not self._spans:
+            return await self._unflagged(reply, thinking, timings)
+        self.state = "reviewing"
+        review = await control.desk.review(control.policy, self._exchange, reply, thinking)
+        timings["review"] = review.seconds
+        on_error = control.policy.on_error
+        if review.error and on_error == "queue" and control.mode == "enforce":
+            self.state = "queued"
+            began = control.clock()
+            review = await control.desk.queue(control.policy, self._exchange, reply, thinking, review)
+            timings["queue"] = control.clock() - began
+        if review.error:
+            if on_error == "queue" and control.mode == "shadow":
+                return self._decision("queue", review, timings)
+            # A client can use up its own budget: that must not open the gate for it.
+            opens = on_error == "allow" and not review.error.startswith("budget")
+            if opens:
+                self._bypass = self._bypass or "on_error: allow"
+            return self._decision("release" if opens else "retract", review, timings)
+        return self._decision("retract" if review.violates else "release", review, timings)
+
+    async def _unflagged(self, reply: str, thinking: str, timings: dict[str, float]) -> Decision:
+        control = self._control
+        if not control.sampled(self._exchange):
+            return self._decision("release", None, timings)
+        self.state = "reviewing"
+        review = await control.desk.sample(control.policy, self._exchange, reply, thinking)
+        timings["review"] = review.seconds
+        return self._decision("retract" if review.violates else "release", review, timings, sampled=True)
+
+    def _unless_shown(self) -> Action:
+        return "retract" if self._content_shown or self._thinking_shown else "refuse"
+
+    def _decision(
+        self,
+        would: Action,
+        review: Review | None,
+        timings: dict[str, float],
+        *,
+        sampled: bool = False,
+        reason: str = "",
+    ) -> Decision:
+        control = self._control
+        category = "unavailable" if reason else ""
+        if not reason and would in ("retract", "queue"):
+            reason, category = "content_filter", category_of(control.policy, self._spans, review)
+        if self._would_refuse and control.mode == "shadow":
+            would, reason, category = "refuse", self._would_refuse, self._would_refuse
+        shadow = control.mode == "shadow" and (reason != "unavailable" or self._finish_shown)
+        return Decision(
+            action="release" if shadow else would,
+            would=would,
+            policy=control.policy.version,
+            spans=self._spans,
+            flagged=bool(self._spans),
+            sampled=sampled,
+            review=review,
+            bypass=self._bypass,
+            reason=reason,
+            category=category,
+            timings=timings,
+        )
+
+    def _closing(self, decision: Decision) -> list[Delta]:
+        if decision.action == "release":
+            if self._hold is not None:
+                rest = self._show(*self._hold.rest())
+            elif self._whole:
+                rest = self._show(self.thinking, self.reply)
+            else:
+                rest = []
+            return rest if self._finish_shown else [*rest, self._last(self._finish or "stop")]
+        text = retraction_text(self._control.policy, decision.category, self._exchange.language)
+        told = [] if self._content_shown else [Delta(content=text)]
+        return [*told, self._last("content_filter", extension(self._exchange, decision, text))]
+
+
+async def alive(task: asyncio.Future[T], seconds: float) -> AsyncIterator[T | None]:
+    """Yields None every so many seconds while `task` goes on, then its result: a gateway sends a comment frame for each
+    None, so a client with a time-out stays while a reply is reviewed or queued. Leaving early leaves the task be."""
+    while not task.done():
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            yield None
+    yield task.result()
