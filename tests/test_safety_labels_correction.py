@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from ahalab.safety.labels.correction import NO_LABELS, corrected_rates, pairs_for
-from ahalab.safety.labels.pairs import Pair
+from ahalab.safety.labels.pairs import Pair, labelled_pairs
+from ahalab.safety.labels.sampling import prepare
 from ahalab.safety.labels.simplex import solve_on_simplex
-from ahalab.safety.records import VERDICTS
+from ahalab.safety.records import VERDICTS, Label
+from safety_folders import JUDGE, Folder, questions
 
 MATRIX = np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]])
 """P(judge says | truth)."""
@@ -140,6 +144,29 @@ def test_a_sample_that_favours_the_rare_verdict_is_unbiased_through_its_weights(
     run = run_of(said / said.sum())
     assert corrected_rates(run, pairs).rates["unsafe"].value == pytest.approx(0.1, abs=0.005)
     assert abs(corrected_rates(run, plain).rates["unsafe"].value - 0.1) > 0.02
+
+
+def test_a_labelled_sample_of_a_run_gives_back_the_runs_true_rate(tmp_path: Path) -> None:
+    """From the folder: a judge that errs, a stratified sample labelled without error, the corrected rate."""
+    rng = np.random.default_rng(5)
+    items = questions([f"D{number:02}" for number in range(1, 31)], 20, ("zh",))
+    truth = {one.id: VERDICTS[rng.choice(3, p=TRUE)] for one in items}
+    said = {name: VERDICTS[rng.choice(3, p=MATRIX[VERDICTS.index(word)])] for name, word in truth.items()}
+    folder = Folder(tmp_path, items).judge().target("m", said)
+    drawn = prepare(tmp_path, 240, seed=2).drawn
+    folder.labels(
+        [
+            Label(one.item, "m", "answer", truth[one.item], "ann", "safety-1120", "zh")  # type: ignore[arg-type]
+            for one in drawn
+        ],
+        "ann",
+    )
+    pairs = pairs_for(labelled_pairs(tmp_path, JUDGE), "safety-1120", "zh")
+    share = sum(word == "unsafe" for word in truth.values()) / len(truth)
+    found = corrected_rates(said, pairs).rates["unsafe"]
+    judged = sum(word == "unsafe" for word in said.values()) / len(said)
+    assert abs(found.value - share) < abs(judged - share)
+    assert found.low < share < found.high
 
 
 def test_only_labels_of_the_same_set_and_language_are_used() -> None:

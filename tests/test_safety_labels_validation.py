@@ -175,6 +175,8 @@ def test_a_language_is_validated_by_enough_replies_of_verdicts_or_harm(tmp_path:
     validate_judge(Reader(), [gold("verdict", rows)], tmp_path)
     assert validated_languages(tmp_path, judge) == {"zh": "50 replies of set"}
     assert validated_languages(tmp_path, "another") == {}
+    validate_judge(Reader(), [gold("verdict", rows, labelled_by="a language model")], tmp_path)
+    assert validated_languages(tmp_path, judge) == {"zh": "50 replies of set (labels by a language model)"}
 
 
 def test_a_runs_own_labels_validate_its_language(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class GoldSet:
     """Sets with the same pool are also measured together ("xstest")."""
     note: str = ""
     """What a reader of the figures must know: who labelled, what was made of the labels."""
+    labelled_by: str = ""
+    """"" for people; else who did, said wherever the set validates a language."""
     unlabelled: int = 0
     """Rows without a label that were left out because the user said so."""
     files: tuple[str, ...] = ()

@@ -49,4 +49,5 @@ def chinese_replies(splits: Collection[str]) -> GoldSet:
         tuple(found),
         "bundled",
         note="Replies and labels by a language model; no person has read them.",
+        labelled_by="a language model",
     )

@@ -30,6 +30,7 @@ class Measured:
     """By reason: in no figure, and never a verdict."""
     source: str = ""
     note: str = ""
+    labelled_by: str = ""
     unlabelled: int = 0
     learned: bool = False
     """Whether the judge learned from this set: its figures then show memory."""

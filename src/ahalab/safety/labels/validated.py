@@ -53,6 +53,7 @@ def _kept(data: object) -> dict[str, str]:
         figures = row.get("agreement") or {}
         told = row.get("head") in ("verdict", "harm") and not row.get("learned")
         if told and row.get("language") and figures.get("n", 0) >= ENOUGH:
-            what = f"{figures['n']} replies of {row['name']}"
+            by = f" (labels by {row['labelled_by']})" if row.get("labelled_by") else ""
+            what = f"{figures['n']} replies of {row['name']}{by}"
             found[row["language"]] = f"{found[row['language']]}; {what}" if row["language"] in found else what
     return found

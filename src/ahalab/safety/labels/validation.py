@@ -136,6 +136,7 @@ def _measure(gold: GoldSet, judged: Mapping[str, Judgement], identity: Mapping[s
             [(one, judged[one.id]) for one in gold.replies if one.language == language],
             source=gold.source,
             note=gold.note,
+            labelled_by=gold.labelled_by,
             unlabelled=gold.unlabelled,
             learned=_learned(gold, identity),
             sha256=gold.sha256,
