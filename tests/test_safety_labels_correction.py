@@ -155,10 +155,7 @@ def test_a_labelled_sample_of_a_run_gives_back_the_runs_true_rate(tmp_path: Path
     folder = Folder(tmp_path, items).judge().target("m", said)
     drawn = prepare(tmp_path, 240, seed=2).drawn
     folder.labels(
-        [
-            Label(one.item, "m", "answer", truth[one.item], "ann", "safety-1120", "zh")  # type: ignore[arg-type]
-            for one in drawn
-        ],
+        [Label(one.item, "m", "answer", truth[one.item], "ann", "safety-1120", "zh") for one in drawn],
         "ann",
     )
     pairs = pairs_for(labelled_pairs(tmp_path, JUDGE), "safety-1120", "zh")

@@ -44,7 +44,7 @@ def test_strata_are_mixed_in_the_order_of_labelling() -> None:
 
 
 def test_no_stratum_is_left_out_and_many_are_merged_but_never_across_verdicts() -> None:
-    many = {
+    many: dict[Stratum, list[Key]] = {
         (verdict, "m", language, f"D{group:02}"): [(f"{verdict}{language}{group}", "m", "answer")] * 1
         for verdict in ("unsafe", "safe")
         for language in ("zh", "en")
