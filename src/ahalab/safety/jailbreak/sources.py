@@ -22,6 +22,8 @@ from ahalab.safety.jailbreak.template import Template, find_slots
 from ahalab.validation import StrictModel, validate
 
 BUNDLED = Path(__file__).with_name("sources.yaml")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same in C where PyYAML was built with it: hundreds of files."""
 LARGEST_FILE = 64_000_000
 """Bytes of a file that are read; our choice."""
 _TEXT_KEYS = ("template", "value", "text", "prompt", "jailbreak")
@@ -219,7 +221,7 @@ def _read_text(path: Path) -> Iterator[Entry]:
 
 def _yaml_of(path: Path) -> Any:
     try:
-        return yaml.safe_load(_text_of(path))
+        return yaml.load(_text_of(path), Loader=_LOADER)  # a safe loader, whichever it is
     except (yaml.YAMLError, RecursionError) as error:
         # The parser's own words would quote the file.
         mark = getattr(error, "problem_mark", None)
