@@ -11,13 +11,16 @@ import typer
 from ahalab.cli.console import errors, output
 from ahalab.errors import UserError
 
-DEFAULT_RUNS = Path("runs")
+DEFAULT_ROOTS = (Path("runs"), Path("evaluations"))
 
 
 def ui(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Run folders, or folders of runs; ./runs when left out.", show_default=False),
+        typer.Argument(
+            help="Runs or safety evaluations, or folders of them; ./runs and ./evaluations when left out.",
+            show_default=False,
+        ),
     ] = None,
     host: Annotated[
         str,
@@ -26,16 +29,17 @@ def ui(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 8321,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Show runs in the browser, live while they train: stages, curves, samples, the stage table."""
+    """Show runs in the browser, live while they train: stages, curves, samples, the stage table; safety evaluations."""
     from ahalab.dashboard.api import Dashboard
     from ahalab.dashboard.catalog import Catalog
     from ahalab.dashboard.index import default_cache, forget_gone_runs
     from ahalab.dashboard.server import is_loopback, serve
 
-    if not runs and not DEFAULT_RUNS.is_dir():
+    roots = runs or [one for one in DEFAULT_ROOTS if one.is_dir()]
+    if not roots:
         raise UserError("there is no folder ./runs here. Name run folders or a folder of runs: aha ui RUNS…")
     forget_gone_runs(default_cache())
-    dashboard = Dashboard(Catalog(runs or [DEFAULT_RUNS]))
+    dashboard = Dashboard(Catalog(roots))
     if not is_loopback(host):
         errors.print(
             f"[bold yellow]warning:[/] whoever reaches {host} can read every sample of these runs; there is no "
@@ -45,7 +49,10 @@ def ui(
 
     def ready(address: str) -> None:
         found = len(dashboard.catalog.runs())
-        output.print(f"{found} run{'' if found == 1 else 's'}: {address}  (Ctrl-C ends)", highlight=False)
+        safety = len(dashboard.safety.listed())
+        also = f", {safety} safety evaluation{'' if safety == 1 else 's'}" if safety else ""
+        told = f"{found} run{'' if found == 1 else 's'}{also}"
+        output.print(f"{told}: {address}  (Ctrl-C ends)", highlight=False)
         if open_browser:
             webbrowser.open(address)
 

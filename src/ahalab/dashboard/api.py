@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ahalab.dashboard.catalog import Catalog, FoundRun
+from ahalab.dashboard.catalog import Catalog, FoundRun, find_evaluations
 from ahalab.dashboard.curves import CurveCache, curves_as_json
 from ahalab.dashboard.filters import parse_filter
 from ahalab.dashboard.index import default_cache
 from ahalab.dashboard.indexer import Indexer
 from ahalab.dashboard.prompts import compare_prompt, suggest_prompts
 from ahalab.dashboard.query import Search, read_row
+from ahalab.dashboard.safety import Evaluations
 from ahalab.dashboard.samples import brief, full
 from ahalab.dashboard.stages import list_run, planned_stages, read_recipe, read_run, stage_folder
 from ahalab.dashboard.tables import read_tables
@@ -34,6 +35,7 @@ class Dashboard:
         self.catalog = catalog
         self.indexer = Indexer(catalog, cache or default_cache())
         self.curve_cache = CurveCache()
+        self.safety = Evaluations(Catalog(catalog.roots, find_evaluations, "safety evaluation"))
 
     def runs(self, query: Query) -> dict[str, Any]:
         """Every run in a line."""
@@ -42,6 +44,7 @@ class Dashboard:
         return {
             "roots": [str(root) for root in self.catalog.roots],
             "runs": [list_run(run) | {"training": _with(run.path, METRICS_NAME)} for run in found],
+            "safety": self.safety.listed(),
         }
 
     def run(self, query: Query) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -12,6 +12,7 @@ from ahalab.errors import UserError
 from ahalab.runs.atomic import TEMPORARY_PREFIX
 from ahalab.runs.folder import RECIPE_NAME, RUN_NAME
 from ahalab.runs.lock import LOCK_NAME
+from ahalab.safety.folder import SETTINGS_NAME
 
 LOOK_AGAIN_SECONDS = 2.0
 
@@ -25,15 +26,21 @@ class FoundRun:
 
 
 class Catalog:
-    """The runs below `roots`; may be asked from several threads."""
+    """The runs below `roots`; may be asked from several threads. With another `find` it is of other folders."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        find: Callable[[Path], list[Path]] | None = None,
+        what: str = "run",
+    ) -> None:
         for root in roots:
             if not root.is_dir():
                 raise UserError(
                     f"{root}: no such folder. Name a run folder, such as runs/zero-quickstart, or a folder of runs."
                 )
         self.roots = [root.resolve() for root in roots]
+        self._find, self._what = find or find_runs, what
         self._lock = Lock()
         self._ids: dict[Path, str] = {}
         self._found: list[FoundRun] = []
@@ -43,7 +50,7 @@ class Catalog:
         """In order of name within each root. Looks at the disk at most every two seconds."""
         with self._lock:
             if time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS or not self._looked:
-                paths = dict.fromkeys(path for root in self.roots for path in find_runs(root))
+                paths = dict.fromkeys(path for root in self.roots for path in self._find(root))
                 self._found = [FoundRun(self._id(path), path) for path in paths]
                 self._looked = time.monotonic()
             return list(self._found)
@@ -52,7 +59,9 @@ class Catalog:
         """The run of that id. UserError with the known ones when there is none."""
         found = {one.id: one for one in self.runs()}
         if run not in found:
-            raise UserError(f"there is no run {run!r} here; there is: {', '.join(found) or 'none yet'}.")
+            raise UserError(
+                f"there is no {self._what} {run!r} here; there is: {', '.join(found) or 'none yet'}."
+            )
         return found[run]
 
     def _id(self, path: Path) -> str:
@@ -69,16 +78,31 @@ def find_runs(root: Path) -> list[Path]:
     """The run folder `root` itself, or those directly in it; a folder that a run has only begun to make counts."""
     if is_run(root):
         return [root]
-    try:
-        below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
+    if is_evaluation(root):
         return []
-    return [path for path in below if is_run(path) or _only_begun(path)]
+    return [path for path in _below(root) if is_run(path) or _only_begun(path)]
+
+
+def find_evaluations(root: Path) -> list[Path]:
+    """The safety evaluation `root` itself, or those directly in it."""
+    return [root] if is_evaluation(root) else [path for path in _below(root) if is_evaluation(path)]
+
+
+def is_evaluation(path: Path) -> bool:
+    """Whether it is the folder of a safety evaluation."""
+    return (path / SETTINGS_NAME).is_file()
 
 
 def is_run(path: Path) -> bool:
     """Whether a run has written here."""
     return any((path / name).exists() for name in (RUN_NAME, RECIPE_NAME)) or (path / "stages").is_dir()
+
+
+def _below(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
 
 
 def _only_begun(path: Path) -> bool:

@@ -80,6 +80,10 @@ def make_app(dashboard: Dashboard, host: str = "127.0.0.1") -> Starlette:
         "count": dashboard.count,
         "sample": dashboard.sample,
         "prompt": dashboard.prompt,
+        "safety": dashboard.safety.evaluation,
+        "safety-items": dashboard.safety.items,
+        "safety-item": dashboard.safety.item,
+        "safety-texts": dashboard.safety.texts,
     }
     routes = [Route("/", partial(_asset, name="index.html")), Route("/assets/{name}", _asset)]
     routes += [Route(f"/api/{name}", partial(_answer, make=make)) for name, make in answers.items()]

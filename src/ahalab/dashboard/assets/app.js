@@ -7,8 +7,9 @@ import * as curves from "./curves.js";
 import * as samples from "./samples.js";
 import * as table from "./table.js";
 import * as prompt from "./prompt.js";
+import * as safety from "./safety.js";
 
-const VIEWS = { run: ["Stages", overview], curves: ["Curves", curves], samples: ["Samples", samples], table: ["Stage table", table], prompt: ["One prompt", prompt] };
+const VIEWS = { run: ["Stages", overview], curves: ["Curves", curves], samples: ["Samples", samples], table: ["Stage table", table], prompt: ["One prompt", prompt], safety: ["Safety", safety] };
 const EVERY = 2000;
 
 const main = document.getElementById("main");
@@ -24,10 +25,11 @@ async function look(fresh) {
   try {
     const { data, changed } = await ask("runs", {}, mine.signal);
     if (changed || fresh) frame(data);
-    if (!data.runs.length) nothing(data);
+    const asked = wanted(data);
+    if (!data.runs.length && asked !== "safety") nothing(data);
     else {
-      const run = get("run", data.runs[0].id), name = VIEWS[get("view", "run")] ? get("view", "run") : "run";
-      const key = `${name} ${run}`;
+      const run = get("run", data.runs.length ? data.runs[0].id : ""), name = VIEWS[asked] ? asked : "run";
+      const key = `${name} ${name === "safety" ? get("evaluation") : run}`;
       if (view === null || shown !== key) {
         view = VIEWS[name][1];
         shown = key;
@@ -49,13 +51,19 @@ async function look(fresh) {
   if (!mine.signal.aborted && turn === turns) timer = setTimeout(() => look(false), document.hidden ? 5 * EVERY : pause);
 }
 
-function frame({ runs }) {
+// Where there are safety evaluations only, they are what one comes for.
+function wanted({ runs, safety }) { return get("view", !runs.length && safety.length ? "safety" : "run"); }
+
+function frame(data) {
+  const { runs } = data;
   const current = get("run", runs.length ? runs[0].id : "");
   const several = runs.map((one) => h("option", { value: one.id, selected: one.id === current }, `${one.label}${one.at_work ? " — at work" : ""}`));
   if (runs.length && !runs.some((one) => one.id === current)) several.unshift(h("option", { value: current, selected: true }, "not here"));
   if (document.activeElement !== picker || picker.options.length !== several.length) picker.replaceChildren(...several);
-  const asked = get("view", "run");
-  replace(document.getElementById("views"), Object.entries(VIEWS).map(([name, [label]]) =>
+  const asked = wanted(data);
+  picker.parentElement.hidden = !runs.length && data.safety.length > 0;
+  const offered = Object.entries(VIEWS).filter(([name]) => (name === "safety" ? data.safety.length > 0 || asked === name : runs.length > 0 || !data.safety.length));
+  replace(document.getElementById("views"), offered.map(([name, [label]]) =>
     h("a", { href: link({ view: name, run: current }, ""), "data-key": `view-${name}`, "aria-current": name === asked ? "page" : null }, label)));
 }
 
