@@ -15,7 +15,7 @@ from safety_runs import made_items
 
 
 def replies(
-    base: Path | str, items: tuple[SafetyItem, ...], seed: int = 0, stop_after: int | None = None
+    base: Path, items: tuple[SafetyItem, ...], seed: int = 0, stop_after: int | None = None
 ) -> list[TargetReply]:
     rows: list[TargetReply] = []
     target = LocalModelTarget(
@@ -49,9 +49,9 @@ def test_an_items_reply_does_not_hang_on_its_neighbours(trained_base: Path) -> N
     assert replies(trained_base, items)[13] == replies(trained_base, items[13:14])[0]
 
 
-def test_a_question_that_leaves_no_room_is_an_error_of_its_own() -> None:
+def test_a_question_that_leaves_no_room_is_an_error_of_its_own(trained_base: Path) -> None:
     first, second, third = made_items(3)
-    rows = replies("builtin:tiny", (first, replace(second, prompt="1 " * 5000), third))
+    rows = replies(trained_base, (first, replace(second, prompt="1 " * 5000), third))
     assert [row.error for row in rows] == ["", TOO_LONG, ""]
 
 

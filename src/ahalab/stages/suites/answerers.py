@@ -116,9 +116,10 @@ class LocalModel:
 
     @property
     def longest_prompt(self) -> int | None:
-        """Most tokens of a prompt that leave room for a whole completion; None where the model sets no limit."""
-        limit = self._loaded()[0].decoder.max_positions
-        return None if limit is None else limit - self._config.max_new_tokens
+        """Most tokens of a prompt that leave room for a whole completion in the context that the model was made for; None
+        where it states none. A decoder with rotary positions would go on beyond it, into nonsense."""
+        limit = getattr(self._loaded()[0].model.config, "max_position_embeddings", None)
+        return None if limit is None else int(limit) - self._config.max_new_tokens
 
     def _loaded(self) -> tuple[Policy, Renderer]:
         policy = self._policy = self._policy or load_policy(self._speaker.model)
