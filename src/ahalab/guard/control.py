@@ -70,7 +70,8 @@ class RiskControl:
         self.history, self.clock = history, clock
         self.mode: Mode = mode or policy.mode
         self.ready, self.insecure = ready, insecure
-        self.desk = desk or ReviewDesk(reviewer, clock)
+        self.reviewer = reviewer
+        self.desk = desk or ReviewDesk(clock)
         self.counts = counts or Counts()
         self._admitted: OrderedDict[str, _Admitted] = OrderedDict()
 

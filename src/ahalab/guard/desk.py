@@ -22,6 +22,17 @@ _NOT_THE_REVIEWERS_FAULT = ("schema", "unknown rule", BUDGET, CIRCUIT)
 """Errors that leave the circuit alone: a hostile dialogue can provoke an answer that cannot be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A dialogue for the reviewer, with what it is judged by: a policy taken up meanwhile changes nothing for it."""
+
+    reviewer: Reviewer | None
+    policy: Policy
+    exchange: Exchange
+    reply: str
+    thinking: str
+
+
 @dataclass(slots=True)
 class _Queued:
     key: str
@@ -30,15 +41,11 @@ class _Queued:
 
 
 class ReviewDesk:
-    """One reviewer with its budgets. Lives on when a policy is reloaded: budgets and circuits stay as they are."""
+    """The budgets of one policy's reviewer. A policy taken up again keeps its desk: budgets and circuits stay."""
 
     def __init__(
-        self,
-        reviewer: Reviewer | None,
-        clock: Clock = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, clock: Clock = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        self.reviewer = reviewer
         self._clock, self._sleep = clock, sleep
         self._rates, self._slots, self.breakers = Rates(clock), FairSlots(), Breakers(clock)
         self._queue: list[_Queued] = []
@@ -54,26 +61,27 @@ class ReviewDesk:
         """Reviews under way."""
         return self._slots.total
 
-    async def review(self, policy: Policy, exchange: Exchange, reply: str, thinking: str) -> Review:
+    async def review(self, case: Case) -> Review:
         """One review of a flagged dialogue. No verdict is a `Review` with `error`; never raises for that."""
-        if not self._rates.take(exchange.key, policy.budget.reviews_per_minute):
+        budget = case.policy.budget
+        if not self._rates.take(case.exchange.key, budget.reviews_per_minute):
             return Review(error=BUDGET)
-        return await self._call(policy, exchange, reply, thinking, policy.budget.review_seconds)
+        return await self._call(case, budget.review_seconds)
 
-    async def sample(self, policy: Policy, exchange: Exchange, reply: str, thinking: str) -> Review:
+    async def sample(self, case: Case) -> Review:
         """A review of an unflagged dialogue: only when a place is free at once. It costs the key's rate nothing."""
-        if not self._slots.free(exchange.key, policy.budget):
+        budget = case.policy.budget
+        if not self._slots.free(case.exchange.key, budget):
             return Review(error=BUDGET)
-        return await self._call(policy, exchange, reply, thinking, policy.budget.review_seconds)
+        return await self._call(case, budget.review_seconds)
 
-    async def queue(
-        self, policy: Policy, exchange: Exchange, reply: str, thinking: str, last: Review
-    ) -> Review:
+    async def queue(self, case: Case, last: Review) -> Review:
         """Tries again until there is a verdict or the deadline has passed; then the last error is given.
 
         A full queue throws out the newest of the key that holds most of it, so one key cannot fill it for others.
         """
-        entry = self._enter(exchange.key, policy.queue.size)
+        policy, key = case.policy, case.exchange.key
+        entry = self._enter(key, policy.queue.size)
         if entry is None:
             return replace(last, error=f"queue full after {last.error}")
         deadline = self._clock() + policy.queue.deadline_seconds
@@ -90,11 +98,10 @@ class ReviewDesk:
                 left = deadline - self._clock()
                 if left <= 0 or entry.evicted.is_set():
                     continue
-                if not self._rates.take(exchange.key, policy.budget.reviews_per_minute):
+                if not self._rates.take(key, policy.budget.reviews_per_minute):
                     last = replace(last, error=BUDGET)
                     continue
-                limit = min(left, policy.budget.review_seconds)
-                last = await self._call(policy, exchange, reply, thinking, limit)
+                last = await self._call(case, min(left, policy.budget.review_seconds))
                 if not last.error:
                     return last
         finally:
@@ -126,12 +133,10 @@ class ReviewDesk:
         self._queue.append(entry)
         return entry
 
-    async def _call(
-        self, policy: Policy, exchange: Exchange, reply: str, thinking: str, seconds: float
-    ) -> Review:
-        if self.reviewer is None:
+    async def _call(self, case: Case, seconds: float) -> Review:
+        if case.reviewer is None:
             return Review(error="endpoint: no reviewer is configured")
-        key, budget = exchange.key, policy.budget
+        key, budget = case.exchange.key, case.policy.budget
         began = self._clock()
         if not self.breakers.lets_through(key, budget):
             return Review(error=CIRCUIT)
@@ -143,27 +148,19 @@ class ReviewDesk:
         try:
             if not self.breakers.lets_through(key, budget):  # it opened while this one waited
                 return Review(error=CIRCUIT, seconds=self._clock() - began)
-            return await self._judged(self.reviewer, policy, exchange, reply, thinking, seconds)
+            return await self._judged(case.reviewer, case, seconds)
         finally:
             self._slots.give(key, budget)
 
-    async def _judged(
-        self,
-        reviewer: Reviewer,
-        policy: Policy,
-        exchange: Exchange,
-        reply: str,
-        thinking: str,
-        seconds: float,
-    ) -> Review:
-        key, budget = exchange.key, policy.budget
+    async def _judged(self, reviewer: Reviewer, case: Case, seconds: float) -> Review:
+        key, budget = case.exchange.key, case.policy.budget
         began = self._clock()
         self.breakers.begin(key)
         good: bool | None = None
         try:
             async with asyncio.timeout(seconds):
-                review = await reviewer.review(exchange, reply, thinking)
-            if not review.error and not set(review.rules) <= policy.ids:
+                review = await reviewer.review(case.exchange, case.reply, case.thinking)
+            if not review.error and not set(review.rules) <= case.policy.ids:
                 review = replace(review, rules=(), error="unknown rule")
             if not review.error:
                 good = True
@@ -172,7 +169,7 @@ class ReviewDesk:
         except TimeoutError:
             good, review = False, Review(error="time-out", calls=1)
         except Exception as error:  # a back end that breaks its promise must not end the exchange
-            _LOG.exception("the reviewer failed on exchange %s", exchange.id)
+            _LOG.exception("the reviewer failed on exchange %s", case.exchange.id)
             good, review = False, Review(error=f"endpoint: {type(error).__name__}", calls=1)
         finally:
             self.breakers.ended(key, good, budget)

@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ahalab.guard.desk import Case
 from ahalab.guard.holding import Hold
 from ahalab.guard.records import Action, Decision, Delta, Exchange, Review, Span
 from ahalab.guard.scope import reply_spans
@@ -158,15 +159,15 @@ class Watch:
                 self._bypass = "filter crashed"
             return self._decision(self._unless_shown(), None, timings, reason="unavailable")
         if not self._spans:
-            return await self._unflagged(reply, thinking, timings)
+            return await self._unflagged(timings)
         self.state = "reviewing"
-        review = await control.desk.review(control.policy, self._exchange, reply, thinking)
+        review = await control.desk.review(self._case())
         timings["review"] = review.seconds
         on_error = control.policy.on_error
         if review.error and on_error == "queue" and control.mode == "enforce":
             self.state = "queued"
             began = control.clock()
-            review = await control.desk.queue(control.policy, self._exchange, reply, thinking, review)
+            review = await control.desk.queue(self._case(), review)
             timings["queue"] = control.clock() - began
         if review.error:
             if on_error == "queue" and control.mode == "shadow":
@@ -178,12 +179,16 @@ class Watch:
             return self._decision("release" if opens else "retract", review, timings)
         return self._decision("retract" if review.violates else "release", review, timings)
 
-    async def _unflagged(self, reply: str, thinking: str, timings: dict[str, float]) -> Decision:
+    def _case(self) -> Case:
+        control = self._control
+        return Case(control.reviewer, control.policy, self._exchange, self.reply, self.thinking)
+
+    async def _unflagged(self, timings: dict[str, float]) -> Decision:
         control = self._control
         if not control.sampled(self._exchange):
             return self._decision("release", None, timings)
         self.state = "reviewing"
-        review = await control.desk.sample(control.policy, self._exchange, reply, thinking)
+        review = await control.desk.sample(self._case())
         timings["review"] = review.seconds
         return self._decision("retract" if review.violates else "release", review, timings, sampled=True)
 
