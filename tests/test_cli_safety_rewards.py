@@ -133,7 +133,7 @@ def test_the_human_check_goes_out_and_comes_back(tmp_path: Path) -> None:
     assert "6 safe · one · en" in call("sample", out, "--n", 12)
     for name in ("a", "b"):
         path = out / f"check/{name}.csv"
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
         assert "label" in rows[0]
         for number, row in enumerate(rows):

@@ -20,10 +20,10 @@ from ahalab.safety.protocols import Benchmark
 from ahalab.safety.records import SafetyItem, TargetReply
 from ahalab.safety.rewarding import making
 from ahalab.safety.rewarding.checking import compare, draw
-from ahalab.safety.rewarding.exclusion import Exclusion
+from ahalab.safety.rewarding.exclusion import Exclusion, benchmarks_of
 from ahalab.safety.rewarding.gathering import PromptRow, Watch
 from ahalab.safety.rewarding.guideline import load_guideline
-from ahalab.safety.rewarding.job import Job, ReplierConfig
+from ahalab.safety.rewarding.job import ExclusionConfig, Job, ReplierConfig
 from ahalab.safety.rewarding.making import make, prepare
 from ahalab.safety.rewarding.reading import stream_rows
 from ahalab.safety.rewarding.rules import bundled_rules, convert, load_rule
@@ -325,6 +325,17 @@ def test_similarity_on_hand_made_numbers() -> None:
     assert SimilarItems({}, 0.4).find("abcd") == []
 
 
+def test_sets_that_cannot_be_loaded_are_reported_and_named_ones_must_load(tmp_path: Path) -> None:
+    loaded, missing = benchmarks_of(ExclusionConfig(), tmp_path)
+    assert {"safety-1120", "safety-harmless"} <= {one.name for one in loaded}
+    assert "redteam" in missing  # from the user's file only
+    assert Exclusion(loaded, 0.4, missing).identity()["missing"] == missing
+    with pytest.raises(UserError, match="redteam"):
+        benchmarks_of(ExclusionConfig(benchmarks=["redteam"]), tmp_path)
+    with pytest.raises(UserError, match="did you mean `safety-1120`"):
+        benchmarks_of(ExclusionConfig(benchmarks=["safety-112"]), tmp_path)
+
+
 # Votes
 
 
@@ -456,6 +467,31 @@ def test_a_row_that_cannot_be_read_stops_the_job_or_is_counted(tmp_path: Path) -
     }
 
 
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.csv"])
+def test_rows_in_another_encoding_are_named_and_never_read_as_something_else(
+    tmp_path: Path, name: str
+) -> None:
+    rows = ["caf\xe9 one", "plain two"]
+    lines = (
+        [json.dumps({"prompt": one}, ensure_ascii=False) for one in rows]
+        if "json" in name
+        else ["prompt", *rows]
+    )
+    (tmp_path / name).write_bytes("\n".join(lines).encode("latin-1"))
+    write_rows(tmp_path / "one.jsonl", [{"prompt": "plain two", "response": "a"}])
+    data = {
+        "prompts": [{"file": name}],
+        "replies": [{"name": "one", "file": "one.jsonl"}],
+        "judge": {"endpoint": ENDPOINT},
+    }
+    job = validate(Job, data, "job")
+    with pytest.raises(UserError, match=rf"{name}, row [12]"):
+        run(job, tmp_path, tmp_path / "out")
+    summary = run(job, tmp_path, tmp_path / "out", skip_bad_rows=True)
+    assert summary["rows"] == 1
+    assert summary["dropped"] in ({"bad row: not UTF-8": 1}, {"bad row: not Unicode": 1})
+
+
 def test_a_missing_column_is_told_with_the_nearest(tmp_path: Path) -> None:
     write_rows(tmp_path / "mine.jsonl", [{"prompt": "q", "respnse": "a", "label": "safe"}])
     job = validate(Job, {"labelled": [{"file": "mine.jsonl"}]}, "job")
@@ -574,6 +610,14 @@ def test_one_class_alone_is_warned_of(tmp_path: Path) -> None:
             },
             "odd number",
         ),
+        (
+            {
+                "prompts": [{"file": "p"}],
+                "replies": [{"name": "a", "file": "f"}],
+                "judge": {"endpoint": {**ENDPOINT, "temperature": 0}, "votes": 3},
+            },
+            "say the same again",
+        ),
     ],
 )
 def test_a_wrong_job_is_refused_in_words(data: dict[str, Any], words: str) -> None:
@@ -602,7 +646,7 @@ def made_data(tmp_path: Path) -> Path:
 
 
 def fill(path: Path, label: Callable[[str, str], str]) -> None:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -621,7 +665,7 @@ def test_the_sample_is_blind_even_over_strata_and_in_two_orders(tmp_path: Path) 
     }
     sheets = []
     for name in ("a", "b"):
-        with (folder / f"check/{name}.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / f"check/{name}.csv").open(encoding="utf-8-sig", newline="") as file:
             sheets.append(list(csv.DictReader(file)))
     assert sorted(row["id"] for row in sheets[0]) == sorted(row["id"] for row in sheets[1])
     assert [row["id"] for row in sheets[0]] != [row["id"] for row in sheets[1]]
@@ -635,7 +679,7 @@ def test_the_sample_is_blind_even_over_strata_and_in_two_orders(tmp_path: Path) 
 def test_agreement_on_hand_made_labels_and_labels_that_both_correct(tmp_path: Path) -> None:
     folder = made_data(tmp_path)
     draw(folder, 12, seed=3)
-    with (folder / "check/a.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / "check/a.csv").open(encoding="utf-8-sig", newline="") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
     truth = {
         row["id"]: "safe" if row["safe"] else "unsafe" for row in read_jsonl(folder / "data/labelled.jsonl")
@@ -676,7 +720,7 @@ def test_a_spoilt_sheet_is_refused_in_words(tmp_path: Path, change: Callable[...
     folder = made_data(tmp_path)
     draw(folder, 8, seed=0)
     path = folder / "check/b.csv"
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -172,6 +172,7 @@ def _shares(sizes: Mapping[Stratum, int], n: int) -> dict[Stratum, int]:
 
 def _sheet(rows: list[dict[str, Any]]) -> str:
     sheet = io.StringIO()
+    sheet.write("\ufeff")  # else a spreadsheet takes Chinese for something else
     writer = csv.writer(sheet, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in rows:

@@ -60,6 +60,10 @@ class JudgeConfig(StrictModel):
     def _odd(self) -> JudgeConfig:
         if self.agree == "majority" and self.votes % 2 == 0:
             raise told("`agree: majority` needs an odd number of votes")
+        if self.votes > 1 and self.endpoint.temperature == 0:
+            raise told(
+                "votes at temperature 0 say the same again: raise `endpoint.temperature`, or ask for one vote"
+            )
         return self
 
 
