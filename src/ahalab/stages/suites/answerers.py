@@ -116,8 +116,8 @@ class LocalModel:
 
     @property
     def longest_prompt(self) -> int | None:
-        """Most tokens of a prompt that leave room for a whole completion in the context that the model was made for; None
-        where it states none. A decoder with rotary positions would go on beyond it, into nonsense."""
+        """Most tokens of a prompt that leave room for a whole completion in the context that the model was made for;
+        None where it states none. A decoder with rotary positions would go on beyond it, into nonsense."""
         limit = getattr(self._loaded()[0].model.config, "max_position_embeddings", None)
         return None if limit is None else int(limit) - self._config.max_new_tokens
 
