@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ahalab.errors import UserError
 from ahalab.safety.folder import read_labels
 from ahalab.safety.labels.pairs import labelled_pairs
 from ahalab.safety.labels.plan import read_plan
@@ -151,3 +152,14 @@ def test_end_of_input_loses_nothing(answer: Answer, folder: Path) -> None:
     done = answer(f"{GO}u\n", folder, "--sample", 4, "--annotator", "ann")
     assert done.code == 0
     assert given(folder, "ann") == ["unsafe"]
+
+
+def test_a_label_that_is_no_verdict_is_told_by_file_row_and_key(answer: Answer, folder: Path) -> None:
+    answer(f"{GO}u\ns\nq\n", folder, "--sample", 4, "--annotator", "ann")
+    path = folder / "labels/ann.jsonl"
+    path.write_text(path.read_text().replace('"safe"', '"fine"'), encoding="utf-8")
+    done = answer(GO, folder, "--annotator", "bob")
+    assert done.code == 2
+    assert "ann.jsonl, row 2, key 'verdict'" in done.err
+    with pytest.raises(UserError, match="'fine'"):
+        labelled_pairs(folder, JUDGE)

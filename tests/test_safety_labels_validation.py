@@ -12,7 +12,7 @@ import pytest
 from ahalab.errors import AhaError, Interrupted
 from ahalab.safety.labels.gold import GoldReply, GoldSet
 from ahalab.safety.labels.measured import Measured
-from ahalab.safety.labels.validated import validated_languages
+from ahalab.safety.labels.validated import OFFLINE_CARD, validated_languages
 from ahalab.safety.labels.validation import validate_judge
 from ahalab.safety.labels.words import Head
 from ahalab.safety.protocols import OnJudgement, judge_hash
@@ -186,3 +186,13 @@ def test_a_runs_own_labels_validate_its_language(tmp_path: Path) -> None:
     assert validated_languages(tmp_path, JUDGE) == {}
     folder.labels(labels)
     assert validated_languages(tmp_path, JUDGE) == {"zh": "60 labels of this run"}
+
+
+def test_the_offline_judges_card_validates_the_weights_that_it_names(tmp_path: Path) -> None:
+    if not OFFLINE_CARD.is_file():
+        pytest.skip(f"{OFFLINE_CARD.name} is not built")
+    weights = json.loads(OFFLINE_CARD.read_text("utf-8"))["weights_sha256"][:12]
+    identity = {"kind": "offline", "model": f"ahalab offline judge {weights}"}
+    Folder(tmp_path, []).judge("1" * 12, identity).judge("2" * 12, {**identity, "model": "another build"})
+    assert set(validated_languages(tmp_path, "1" * 12)) == {"en", "zh"}
+    assert validated_languages(tmp_path, "2" * 12) == {}

@@ -8,7 +8,6 @@ from pathlib import Path
 from ahalab.safety.folder import read_items, read_judgements, target_names
 from ahalab.safety.labels.plan import read_plan
 from ahalab.safety.labels.reading import settled_labels
-from ahalab.safety.records import VERDICTS
 
 JUDGE_ERROR = "judge_error"
 
@@ -38,7 +37,7 @@ def labelled_pairs(folder: Path, judge: str, *, part: str = "answer") -> list[Pa
     figures too good: `aha safety label --adjudicate` mends it); so are replies that the judge has not judged.
     [] without labels.
     """
-    labels = [label for label in settled_labels(folder) if label.part == part and label.verdict in VERDICTS]
+    labels = [label for label in settled_labels(folder) if label.part == part]
     if not labels:
         return []
     clusters = {item.id: item.cluster or item.id for item in read_items(folder)}

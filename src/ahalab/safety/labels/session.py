@@ -11,9 +11,9 @@ from typing import Self
 from ahalab.errors import UserError
 from ahalab.runs.jsonl import JsonlWriter
 from ahalab.runs.lock import RunLock
-from ahalab.safety.folder import ADJUDICATED, check_name, read_items, read_labels, read_replies, row_of
+from ahalab.safety.folder import ADJUDICATED, check_name, read_items, read_replies, row_of
 from ahalab.safety.labels.plan import Drawn, Key, Plan
-from ahalab.safety.labels.reading import key_of, labels_by_annotator
+from ahalab.safety.labels.reading import labels_by_annotator, labels_of
 from ahalab.safety.records import Label, SafetyItem, TargetReply, VerdictWord
 
 
@@ -54,7 +54,7 @@ class Session:
             for target in dict.fromkeys(one.target for one in self._drawn)
             for reply in read_replies(folder, target)
         }
-        self._labels = {key_of(label): label for label in read_labels(folder, annotator)}
+        self._labels = labels_of(folder, annotator)
         self._lock = RunLock(folder / "labels" / "locks" / annotator)
         self._writer: JsonlWriter | None = None  # opened by the first label: a mistyped name leaves no file
 
