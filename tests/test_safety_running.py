@@ -80,6 +80,15 @@ def test_judging_that_stopped_halfway_goes_on_with_the_rest(tmp_path: Path) -> N
     assert [case.item.id for case in judge.seen] == [item.id for item in asked.items[2:]]
 
 
+def test_a_target_that_leaves_an_item_out_is_found_out(tmp_path: Path) -> None:
+    class Forgets(Told):
+        def replies(self, items: Any, on_reply: Any) -> None:
+            super().replies(items[1:], on_reply)
+
+    with pytest.raises(AhaError, match="no reply to 1 items, the first is made-0000"):
+        run(tmp_path).ask(made(made_set(3)), [Forgets("a")])
+
+
 def test_a_judge_that_leaves_a_reply_out_is_found_out(tmp_path: Path) -> None:
     class Forgets(StandIn):
         def judge(self, cases: Any, on_judgement: Any) -> None:

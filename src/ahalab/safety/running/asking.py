@@ -12,7 +12,6 @@ from ahalab.errors import AhaError, Interrupted
 from ahalab.runs.held import hold
 from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.safety.folder import REPLIES_NAME
-from ahalab.safety.protocols import OnReply
 from ahalab.safety.records import SafetyItem, TargetReply
 from ahalab.safety.running.rows import OnceRows
 from ahalab.safety.running.targets import RunTarget
@@ -92,7 +91,7 @@ class Asking:
         threads = [
             threading.Thread(
                 target=self._one,
-                args=(one, todo[one.name], files[one.name].append),
+                args=(one, todo[one.name], files[one.name]),
                 name=f"target-{one.name}",
             )
             for one in away
@@ -102,16 +101,22 @@ class Asking:
         try:
             for one in self.targets:
                 if one.endpoint is None:
-                    self._one(one, todo[one.name], files[one.name].append)
+                    self._one(one, todo[one.name], files[one.name])
         finally:
             for thread in threads:
                 thread.join()  # a client that is told to stop awaits and keeps what is under way
 
-    def _one(self, target: RunTarget, items: Sequence[SafetyItem], on_reply: OnReply) -> None:
+    def _one(self, target: RunTarget, items: Sequence[SafetyItem], rows: OnceRows[TargetReply]) -> None:
         if not items:
             return
         try:
-            target.replies(items, on_reply)
+            target.replies(items, rows.append)
+            missing = [item.id for item in items if (item.id, "") not in rows.keys]
+            if missing:
+                raise AhaError(
+                    f"target {target.name} gave no reply to {len(missing)} items, the first is {missing[0]}: "
+                    "a fault of the target"
+                )
         except BaseException as error:
             with self._lock:
                 self._errors[target.name] = error

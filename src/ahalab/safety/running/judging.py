@@ -77,11 +77,13 @@ class Judging:
                     f"target {name}: it has no reply in {self.folder}; there is: {', '.join(names)}"
                 )
         own = judge_hash(self.judge.identity())
-        judges, counted = {own: self.judge}, {}
+        judges: dict[str, Judge] = {}
+        counted: dict[str, str] = {}
         for one in self.benchmarks:
             if (counter := self.counting(one)) is not None:
                 counted[one.name] = judge_hash(counter.identity())
                 judges[counted[one.name]] = counter
+        judges[own] = self.judge  # last: what is only counted cannot fail
         for target in self.targets or names:
             by_judge: dict[str, list[Case]] = {name: [] for name in judges}
             for case in self.cases(target):
