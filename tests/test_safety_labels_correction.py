@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,16 @@ def test_a_sample_that_favours_the_rare_verdict_is_unbiased_through_its_weights(
     run = run_of(said / said.sum())
     assert corrected_rates(run, pairs).rates["unsafe"].value == pytest.approx(0.1, abs=0.005)
     assert abs(corrected_rates(run, plain).rates["unsafe"].value - 0.1) > 0.02
+
+
+def test_a_stratified_sample_tells_more_than_as_many_labels_drawn_anyhow() -> None:
+    pairs = labels_of(MATRIX, 40)
+    anyhow = corrected_rates(run_of(TRUE @ MATRIX), pairs).rates["unsafe"]
+    drawn = corrected_rates(run_of(TRUE @ MATRIX), [replace(one, weight=2.0) for one in pairs]).rates[
+        "unsafe"
+    ]
+    assert drawn.value == pytest.approx(anyhow.value)
+    assert drawn.high - drawn.low < anyhow.high - anyhow.low
 
 
 def test_a_labelled_sample_of_a_run_gives_back_the_runs_true_rate(tmp_path: Path) -> None:

@@ -116,7 +116,9 @@ def corrected_rates(
         )
         return Correction({}, why, len(said), len(labelled), shown)
     values = solve_on_simplex(matrix, _shares(run[:, used].sum(axis=0)[None]))[0]
-    drawn = _resampled(joint, float(joint.sum()) / len(labelled), run[:, used], resamples)
+    stratified = any(pair.weight != 1.0 for pair in labelled)
+    unit = float(joint.sum()) / len(labelled)
+    drawn = _resampled(joint, unit, run[:, used], resamples, stratified=stratified)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     rates: dict[str, CorrectedRate] = {word: CorrectedRate(0.0, 0.0, 0.0) for word in VERDICTS}
     rates |= {
@@ -145,18 +147,22 @@ def _run_counts(said: Mapping[str, str], clusters: Mapping[str, str]) -> Matrix:
     return counts
 
 
-def _resampled(joint: Matrix, unit: float, run: Matrix, resamples: int) -> Matrix:
+def _resampled(joint: Matrix, unit: float, run: Matrix, resamples: int, *, stratified: bool) -> Matrix:
     """[R, k] solutions of resampled labels [C, k, k] and a resampled run [D, k]. The same input, the same draws.
 
-    The prior is worth a label of average weight `unit`: the weights of a sample do not change what it weighs.
+    The prior is worth a label of average weight `unit`: the weights of a sample do not change what it weighs. Of a
+    sample stratified by verdict the totals of the verdicts are known, and no resample changes them.
     """
     rng = np.random.Generator(np.random.Philox(key=make_key("safety correction")))
     k = joint.shape[1]
     labels = rng.exponential(size=(resamples, len(joint))) @ joint.reshape(len(joint), -1)
     labels += unit * rng.gamma(PRIOR, size=labels.shape)
+    labels = labels.reshape(-1, k, k)
+    if stratified:
+        labels *= joint.sum(axis=(0, 1)) / labels.sum(axis=1, keepdims=True)
     shares = rng.exponential(size=(resamples, len(run))) @ run
     shares += rng.gamma(PRIOR, size=shares.shape)
-    return solve_on_simplex(_rows(labels.reshape(-1, k, k)), _shares(shares))
+    return solve_on_simplex(_rows(labels), _shares(shares))
 
 
 def _rows(matrices: Matrix) -> Matrix:
