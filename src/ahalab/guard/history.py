@@ -58,7 +58,9 @@ class RetractedReplies:
         self._lock = threading.Lock()
         self._refresh()
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Digests in memory."""
         return len(self._known)
 
     def remember(self, exchange: Exchange, reply: str, thinking: str) -> None:

@@ -160,7 +160,7 @@ class Controls:
             "reloads": self.reloads,
             "failed_reloads": self.failed_reloads,
             "insecure": self._insecure,
-            "retractions_remembered": len(self._history),
+            "retractions_remembered": self._history.size,
             "policies": {name: self._described(name) for name in self.names},
         }
 

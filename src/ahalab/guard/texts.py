@@ -25,7 +25,7 @@ def bundled_texts() -> Mapping[str, Mapping[str, str]]:
 
 
 def retraction_text(policy: Policy, category: str, language: str) -> str:
-    """The text of a category in a language; English where the language has none, `default` where the category has none.
+    """The text of a category in a language; `default` where the category has none, English where the language has none.
 
     The operator's `resource` stands at `{resource}`, or at the end of a self-harm text that has no such place.
     """
@@ -36,12 +36,14 @@ def retraction_text(policy: Policy, category: str, language: str) -> str:
 
 
 def _candidates(policy: Policy, category: str, language: str) -> Iterator[str]:
-    for name in (category, "default"):
+    languages, names = (language, "en"), (category, "default")
+    places = [(name, spoken) for spoken in languages for name in names]
+    if category == SUPPORTIVE:  # better supportive in English than a withdrawal in one's own language
+        places.sort(key=lambda one: names.index(one[0]))
+    for name, spoken in places:
         for texts in (policy.retraction, bundled_texts()):
-            of_category = texts.get(name, {})
-            for spoken in (language, "en"):
-                if spoken in of_category:
-                    yield of_category[spoken]
+            if spoken in texts.get(name, {}):
+                yield texts[name][spoken]
 
 
 def category_of(policy: Policy, spans: tuple[Span, ...], review: Review | None) -> str:
