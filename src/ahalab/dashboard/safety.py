@@ -14,7 +14,7 @@ from typing import Any
 
 from ahalab.dashboard.catalog import Catalog, FoundRun
 from ahalab.errors import UserError
-from ahalab.safety.comparison.charts import CHARTED, kind_of
+from ahalab.safety.comparison.charts import CHARTED, COLOURS, NAMES, charted_columns, kind_of
 from ahalab.safety.comparison.reading import (
     PARTS,
     Answered,
@@ -226,7 +226,8 @@ def _table(table: Table) -> dict[str, Any]:
         "first": table.first,
         "columns": list(table.columns),
         "notes": [one for one in table.notes if not explains_mark(one)],
-        "charted": list(figures),
+        "charted": [{"label": NAMES[name], "colour": COLOURS[name]} for name in figures],
+        "charted_columns": charted_columns(table),
         "rows": [_row(one, figures) for one in table.rows],
     }
 

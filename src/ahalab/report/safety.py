@@ -11,15 +11,25 @@ from ahalab.report.figures import GRID, INK, MUTED, SERIES, page_svg
 from ahalab.report.markup import SCROLLING, Safe, element, join
 from ahalab.report.wording import counted, whole
 from ahalab.runs.atomic import write_text
-from ahalab.safety.comparison.charts import CHARTED, NAMES, Look, draw, is_charted, kind_of, name_of, style_of
+from ahalab.safety.comparison.charts import (
+    CHARTED,
+    COLOURS,
+    NAMES,
+    Look,
+    charted_columns,
+    draw,
+    is_charted,
+    kind_of,
+    name_of,
+    style_of,
+)
 from ahalab.safety.comparison.reading import category_of, group_name, in_order, load_evaluation
 from ahalab.safety.comparison.summary import Summary, summary_of
 from ahalab.safety.comparison.table import Cell, Row, Table, explains_mark
 from ahalab.safety.folder import SETTINGS_NAME
 
-LOOK = Look(INK, MUTED, GRID, {"unsafe": SERIES[1], "rejection": SERIES[0], "safe": SERIES[2]})
+LOOK = Look(INK, MUTED, GRID, {name: SERIES[number - 1] for name, number in COLOURS.items()})
 """The page's own colours: `page_svg` turns them into its variables."""
-COLOURS = {"unsafe": 2, "rejection": 1, "safe": 3}
 PANELS_INCHES, LEAST_INCHES, MOST_INCHES = 6.4, 1.3, 3.0
 """Room of all panels of a chart, and of one: what makes its letters as large as the page's."""
 FIRST = ("headline", "table-9", "table-10", "table-11", "control")
@@ -138,7 +148,7 @@ def _more_section(tables: Sequence[Table]) -> Safe:
 
 def _figure(table: Table) -> Safe:
     kind = kind_of(table)
-    inches = min(MOST_INCHES, max(LEAST_INCHES, PANELS_INCHES / len(table.columns)))
+    inches = min(MOST_INCHES, max(LEAST_INCHES, PANELS_INCHES / len(charted_columns(table))))
     drawing = draw(table, LOOK, framed=False, column_inches=inches)
     alt = f"{table.head}: the figures of the table below, drawn with their 95 % intervals."
     with style_of(table):

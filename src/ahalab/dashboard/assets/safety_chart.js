@@ -3,25 +3,25 @@
 import { h, s } from "./dom.js";
 
 const LABEL = 230, PANEL = 150, GAP = 26, LINE = 30, TOP = 26, BOTTOM = 22;
-const NAMES = { safe: ["safe", "c3"], unsafe: ["unsafe", "c2"], rejection: ["rejected", "c1"] };
 const LETTERS = 34;
 
 function short(text, most) { return text.length <= most ? text : `${text.slice(0, most - 1)}…`; }
 
 export function dots(table) {
-  const width = LABEL + table.columns.length * (PANEL + GAP), height = TOP + table.rows.length * LINE + BOTTOM;
+  const width = LABEL + table.charted_columns.length * (PANEL + GAP), height = TOP + table.rows.length * LINE + BOTTOM;
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true", focusable: "false" });
-  table.columns.forEach((name, column) => {
-    const left = LABEL + column * (PANEL + GAP), x = (share) => left + share * PANEL;
+  table.charted_columns.forEach((column, panel) => {
+    const name = table.columns[column], left = LABEL + panel * (PANEL + GAP), x = (share) => left + share * PANEL;
     svg.append(s("text", { x: left, y: 14 }, short(name, 24)));
     for (const at of [0, 0.25, 0.5, 0.75, 1]) {
       svg.append(s("line", { class: "gridline", x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM }));
       if (at % 0.5 === 0) svg.append(s("text", { x: x(at), y: height - 6, "text-anchor": "middle" }, String(100 * at)));
     }
-    table.rows.forEach((row, place) => table.charted.forEach((figure, i) => {
-      const [value, low, high] = row.cells[column].dots[i] || [];
+    const present = table.charted.map((_, i) => i).filter((i) => table.rows.some((row) => (row.cells[column].dots[i] || [null])[0] !== null));
+    table.rows.forEach((row, place) => present.forEach((i, order) => {
+      const [value, low, high] = row.cells[column].dots[i] || [], figure = table.charted[i];
       if (value === null || value === undefined) return;
-      const y = TOP + (place + 0.5) * LINE + (i - (table.charted.length - 1) / 2) * 9, look = NAMES[figure][1];
+      const y = TOP + (place + 0.5) * LINE + (order - (present.length - 1) / 2) * 9, look = `c${figure.colour}`;
       if (low !== null && low !== undefined) svg.append(s("line", { class: `line ${look}`, x1: x(low), x2: x(high), y1: y, y2: y }));
       svg.append(row.source === "paper" ? s("rect", { class: `hollow ${look}`, x: x(value) - 3.5, y: y - 3.5, width: 7, height: 7, transform: `rotate(45 ${x(value)} ${y})` }) : s("circle", { class: `point ${look}`, cx: x(value), cy: y, r: 4 }));
     }));
@@ -31,6 +31,6 @@ export function dots(table) {
     svg.append(s("text", { x: LABEL - 12, y, "text-anchor": "end", class: "ink" }, s("title", null, row.label + mark), short(row.label + mark, LETTERS)));
   });
   return h("figure", { class: "dots-figure" },
-    h("ul", { class: "key" }, table.charted.map((figure) => h("li", { class: NAMES[figure][1] }, h("i", { "aria-hidden": "true" }), NAMES[figure][0])), h("li", null, "per cent; lines: 95 % intervals"), table.rows.some((row) => row.source === "paper") && h("li", null, "diamonds: the paper's figures, another question set")),
+    h("ul", { class: "key" }, table.charted.map((figure) => h("li", { class: `c${figure.colour}` }, h("i", { "aria-hidden": "true" }), figure.label)), h("li", null, "per cent; lines: 95 % intervals"), table.rows.some((row) => row.source === "paper") && h("li", null, "diamonds: the paper's figures, another question set")),
     h("div", { class: "plot scroll", tabindex: 0, role: "group", "aria-label": `Chart of the table below: ${table.title}` }, svg));
 }

@@ -26,9 +26,19 @@ CHARTED = {
     "table-10": ("unsafe", "rejection"),
     "groups": ("unsafe", "rejection"),
     "over-refusal": ("rejection",),
+    "table-11": ("origin", "jailbreak"),
+    "collateral": ("collateral", "caught"),
 }
-"""Kinds of tables that are drawn, and which of their figures."""
-NAMES = {"safe": "safe", "unsafe": "unsafe", "rejection": "rejected"}
+"""Kinds of tables that are drawn, and which of their figures; a column without any is left out."""
+NAMES = {
+    "safe": "safe",
+    "unsafe": "unsafe",
+    "rejection": "rejected",
+    "origin": "plain questions",
+    "jailbreak": "in templates",
+    "collateral": "safe answers turned into rejections",
+    "caught": "unsafe answers caught",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +49,30 @@ class Look:
     muted: str
     grid: str
     figures: dict[str, str]
-    """By figure: safe, unsafe, rejection."""
+    """By figure."""
 
 
+COLOURS = {"safe": 3, "unsafe": 2, "rejection": 1, "origin": 1, "jailbreak": 2, "collateral": 2, "caught": 3}
+"""Of each figure, which of the report's series colours, from 1."""
+SERIES = ("#2456b8", "#c2410c", "#0f7b53")
 PICTURE = Look(
-    "#1c1d21", "#5b606b", "#d9dbe0", {"unsafe": "#c2410c", "rejection": "#2456b8", "safe": "#0f7b53"}
+    "#1c1d21", "#5b606b", "#d9dbe0", {name: SERIES[number - 1] for name, number in COLOURS.items()}
 )
 
 
 def is_charted(table: Table) -> bool:
     """Whether a table is drawn."""
-    return kind_of(table) in CHARTED
+    return bool(charted_columns(table))
+
+
+def charted_columns(table: Table) -> list[int]:
+    """Places of the columns that have a figure to draw."""
+    wanted = CHARTED.get(kind_of(table), ())
+    return [
+        place
+        for place in range(len(table.columns))
+        if any(name in row.cells[place].figures for row in table.rows for name in wanted)
+    ]
 
 
 def kind_of(table: Table) -> str:
@@ -91,17 +114,18 @@ def draw(table: Table, look: Look = PICTURE, *, framed: bool = True, column_inch
     rows = list(table.rows)
     labels = [_wrapped(row_head(row), LABEL_WIDTH) for row in rows]
     lines = sum(text.count("\n") + 1 for text in labels)
-    heads = [_wrapped(column, int(11 * column_inches)) for column in table.columns]
+    columns = charted_columns(table)
+    heads = [_wrapped(table.columns[place], int(11 * column_inches)) for place in columns]
     notes = _wrapped("  ".join(_notes(table)), 150) if framed else ""
-    above = 0.22 + 0.17 * max(head.count("\n") + 1 for head in heads) + (0.42 if framed else 0.0)
+    above = 0.22 + 0.17 * max(head.count("\n") + 1 for head in heads) + (0.6 if framed else 0.0)
     below = 0.42 + (0.15 * (notes.count("\n") + 1) if framed else 0.0)
     height = above + below + 0.19 * lines + 0.16 * len(rows)
-    width = LABEL_INCHES + 0.3 + column_inches * len(table.columns)
+    width = LABEL_INCHES + 0.3 + column_inches * len(columns)
     with style_of(table):
         drawing = Drawing(figsize=(width, height), dpi=140, facecolor="white" if framed else "none")
         FigureCanvasAgg(drawing)
-        panels = drawing.subplots(1, len(table.columns), sharey=True, squeeze=False)[0]
-        for place, (axes, head) in enumerate(zip(panels, heads, strict=True)):
+        panels = drawing.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+        for axes, place, head in zip(panels, columns, heads, strict=True):
             _draw_panel(axes, rows, place, CHARTED[kind_of(table)], look)
             axes.set_title(head, fontsize=9, loc="left", color=look.ink, parse_math=False)
         panels[0].set_yticks([-y for y in range(len(rows))], labels, parse_math=False)
@@ -116,7 +140,7 @@ def draw(table: Table, look: Look = PICTURE, *, framed: bool = True, column_inch
                 color=look.ink,
                 parse_math=False,
             )
-            _draw_key(drawing, CHARTED[kind_of(table)], look)
+            _draw_key(drawing, CHARTED[kind_of(table)], look, 1 - 0.24 / height)
             drawing.text(0.01, 0.01, notes, fontsize=7, color=look.muted, va="bottom", parse_math=False)
         drawing.subplots_adjust(
             left=LABEL_INCHES / width,
@@ -149,6 +173,7 @@ def _saved(drawing: Any, kind: str) -> bytes:
 
 
 def _draw_panel(axes: Any, rows: Sequence[Row], place: int, figures: Sequence[str], look: Look) -> None:
+    figures = [name for name in figures if any(name in row.cells[place].figures for row in rows)]
     for y, row in enumerate(rows):
         found = row.cells[place].figures
         for number, name in enumerate(figures):
@@ -174,7 +199,7 @@ def _draw_panel(axes: Any, rows: Sequence[Row], place: int, figures: Sequence[st
     axes.set_xlabel("%", color=look.muted, fontsize=8)
 
 
-def _draw_key(drawing: Any, figures: Sequence[str], look: Look) -> None:
+def _draw_key(drawing: Any, figures: Sequence[str], look: Look, top: float) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -183,7 +208,8 @@ def _draw_key(drawing: Any, figures: Sequence[str], look: Look) -> None:
     ]
     drawing.legend(
         handles=handles,
-        loc="upper right",
+        loc="upper left",
+        bbox_to_anchor=(0.0, top),
         ncols=len(figures),
         frameon=False,
         fontsize=8,

@@ -10,7 +10,7 @@ from typing import Any
 from ahalab.safety.comparison.reading import Answered, Evaluation
 
 OUR_SET = "safety-1120"
-_MODEL_KEYS = ("model", "model_sha256", "weights", "weights_sha256")
+_MODEL_KEYS = ("model", "fingerprint", "model_sha256", "weights", "weights_sha256")
 
 
 @dataclass(frozen=True, slots=True)

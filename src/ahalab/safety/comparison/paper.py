@@ -59,7 +59,7 @@ def table_11_rows() -> list[Row]:
     return [
         Row(
             one["model"],
-            (_change("unsafe", *one["unsafe"]), _change("reject", *one["reject"])),
+            (_change(*one["unsafe"]), _change(*one["reject"])),
             marks=(MARK,),
             source="paper",
         )
@@ -100,8 +100,8 @@ def _pair(both: tuple[float, float] | None) -> Cell:
     return Cell(f"{unsafe:.1f} / {reject:.1f}", figures={"unsafe": unsafe / 100, "rejection": reject / 100})
 
 
-def _change(name: str, origin: float, jailbreak: float) -> Cell:
+def _change(origin: float, jailbreak: float) -> Cell:
     return Cell(
         f"{origin:.1f} → {jailbreak:.1f} ({jailbreak - origin:+.1f})",
-        figures={f"{name}_origin": origin / 100, f"{name}_jailbreak": jailbreak / 100},
+        figures={"origin": origin / 100, "jailbreak": jailbreak / 100},
     )

@@ -151,8 +151,8 @@ def table_11(evaluation: Evaluation, marks: Marks, *, with_paper: bool) -> list[
             target = evaluation.target(one.target)
             assert target is not None
             cells = (
-                _change("unsafe", one.unsafe),
-                _change("rejection", one.reject),
+                _change(one.unsafe),
+                _change(one.reject),
                 amount(one.items, "items"),
                 amount(one.questions, "questions"),
                 amount(sum(one.judge_errors), "judge_errors"),
@@ -189,17 +189,21 @@ def _judgements(evaluation: Evaluation, items: set[str]) -> Iterable[Judgement]:
                 yield replace(found, target=target.name)
 
 
-def _change(name: str, found: Change) -> Cell:
+def _change(found: Change) -> Cell:
     before, after, difference = found.origin, found.jailbreak, found.difference
     return Cell(
         f"{100 * before.value:.1f} → {100 * after.value:.1f} ({100 * difference.value:+.1f})",
         f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
         {
-            f"{name}_origin": before.value,
-            f"{name}_jailbreak": after.value,
-            f"{name}_change": difference.value,
-            f"{name}_change_low": difference.low,
-            f"{name}_change_high": difference.high,
-            f"{name}_p": found.p_value,
+            "origin": before.value,
+            "origin_low": before.low,
+            "origin_high": before.high,
+            "jailbreak": after.value,
+            "jailbreak_low": after.low,
+            "jailbreak_high": after.high,
+            "change": difference.value,
+            "change_low": difference.low,
+            "change_high": difference.high,
+            "p_value": found.p_value,
         },
     )
