@@ -88,7 +88,7 @@ class ChatClient:
         self.name, self.config = name, config
         self._take_empty = take_empty
         self._stopping = stopping
-        self._key = _read_key(name, config)
+        self._key = read_key(name, config)
         file_name = name if _FILE_NAME.fullmatch(name) else config_hash(name)[:16]
         self._cache = open_cache(cache_folder / f"{file_name}.jsonl")
         self._on_settled: Callable[[str, Reply | Failed], None] = _nobody_listens
@@ -304,15 +304,8 @@ class ChatClient:
         )
 
     def _body(self, request: ChatRequest) -> dict[str, object]:
-        body: dict[str, object] = {
-            "model": self.config.model,
-            "messages": [{"role": role, "content": content} for role, content in request.messages],
-        }
-        if self.config.temperature is not None:
-            body["temperature"] = self.config.temperature
-        if self.config.max_tokens is not None:
-            body["max_tokens"] = self.config.max_tokens
-        return {**body, **self.config.extra}
+        turns = [{"role": role, "content": content} for role, content in request.messages]
+        return {"messages": turns, **settings_of(self.config)}
 
     def _clean(self, text: str) -> str:
         """Some servers repeat the key they refuse."""
@@ -332,7 +325,8 @@ def _nobody_listens(_key: str, _outcome: Reply | Failed) -> None:
     """Between batches."""
 
 
-def _read_key(name: str, config: EndpointConfig) -> str:
+def read_key(name: str, config: EndpointConfig) -> str:
+    """The key from its environment variable; "" where none is needed. UserError where it is not set."""
     if config.api_key_env is None:
         return ""
     key = os.environ.get(config.api_key_env, "").strip()
@@ -345,20 +339,33 @@ def _read_key(name: str, config: EndpointConfig) -> str:
     return key
 
 
-def _http_client(
-    name: str, config: EndpointConfig, key: str, transport: httpx2.BaseTransport | None
-) -> httpx2.Client:
+def headers_of(key: str) -> dict[str, str]:
+    """Headers of every request."""
     # Not compressed: LARGEST_REPLY then bounds what was really sent.
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",
     }
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
+    return {**headers, "Authorization": f"Bearer {key}"} if key else headers
+
+
+def settings_of(config: EndpointConfig) -> dict[str, object]:
+    """The keys of a request's body besides its messages."""
+    settings: dict[str, object] = {"model": config.model}
+    if config.temperature is not None:
+        settings["temperature"] = config.temperature
+    if config.max_tokens is not None:
+        settings["max_tokens"] = config.max_tokens
+    return {**settings, **config.extra}
+
+
+def _http_client(
+    name: str, config: EndpointConfig, key: str, transport: httpx2.BaseTransport | None
+) -> httpx2.Client:
     try:
         return httpx2.Client(
-            headers=headers,
+            headers=headers_of(key),
             timeout=httpx2.Timeout(
                 config.timeout_seconds, connect=min(20.0, config.timeout_seconds), pool=None
             ),

@@ -50,17 +50,17 @@ def read_reply(status: int, body: bytes, sent_bytes: int, *, take_empty: bool = 
     if not 200 <= status < 300:
         return _refusal(status, _server_words(value, body), value)
     if not isinstance(value, Mapping):
-        return Trouble("unreadable reply", f"no JSON object: {_shown(body)}", "retry")
-    choice = _first(value.get("choices"))
-    message = choice.get("message") if isinstance(choice, Mapping) else None
-    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return Trouble("unreadable reply", f"no JSON object: {shown(body)}", "retry")
+    choice = choice_of(value)
+    message = choice.get("message") if choice is not None else None
+    if choice is None or not isinstance(message, Mapping):
         return Trouble("unreadable reply", f"no choices[0].message: {_server_words(value, body)}", "retry")
-    text = _text(message.get("content")) or _text(message.get("refusal"))
+    text = text_of(message.get("content")) or text_of(message.get("refusal"))
     finish = str(choice.get("finish_reason") or "stop")
     control, reviewer_calls = _control(value, choice, message)
     if finish == "content_filter":
         control = control or finish
-    thinking = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    thinking = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
     if take_empty and not text and not thinking and not _says_nothing(message):
         return Trouble(
             "unreadable reply", f"no text in message.content: {_server_words(value, body)}", "retry"
@@ -76,9 +76,9 @@ def read_reply(status: int, body: bytes, sent_bytes: int, *, take_empty: bool = 
             )
         if finish == "length":
             return Trouble("reply cut off", "max_tokens were used up before any text came", "fail")
-        return Trouble("empty reply", f"no text, finish reason {_shown(finish.encode())}", "retry")
+        return Trouble("empty reply", f"no text, finish reason {shown(finish.encode())}", "retry")
     usage = value.get("usage")
-    told = _told_tokens(usage) if isinstance(usage, Mapping) else None
+    told = told_tokens(usage) if isinstance(usage, Mapping) else None
     said = f"{thinking}{text}".encode("utf-8", "replace")
     tokens_in, tokens_out = told or (_estimate(sent_bytes), _estimate(len(said)))
     return Reply(text, finish[:40], tokens_in, tokens_out, told is None, thinking, control, reviewer_calls)
@@ -92,7 +92,7 @@ def _control(*places: Any) -> tuple[str, int]:
         if isinstance(told, Mapping):
             reason, calls = told.get("control"), told.get("reviewer_calls")
             return (
-                _shown(reason.encode("utf-8", "replace"), 80)
+                shown(reason.encode("utf-8", "replace"), 80)
                 if isinstance(reason, str) and reason.strip()
                 else "",
                 calls if type(calls) is int and 0 <= calls < 10**6 else 0,
@@ -123,11 +123,24 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _first(items: Any) -> Any:
-    return items[0] if isinstance(items, list) and items else None
+def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first choice of a reply or of a streamed chunk."""
+    choices = value.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, Mapping) else None
 
 
-def _text(content: Any) -> str:
+def error_in(value: Mapping[str, Any]) -> Trouble | None:
+    """The error that a server tells in a stream that it began with success; None where it tells none."""
+    if not value.get("error") and value.get("object") != "error":
+        return None
+    error = value.get("error")
+    code = error.get("code") if isinstance(error, Mapping) else value.get("code")
+    status = code if type(code) is int and 400 <= code < 600 else 500
+    return _refusal(status, _server_words(value, b""), value)
+
+
+def text_of(content: Any) -> str:
     """Text, also where a server sends it as a list of parts."""
     if isinstance(content, list):
         return "".join(
@@ -143,7 +156,8 @@ def _says_nothing(message: Mapping[str, Any]) -> bool:
     return "content" in message and isinstance(message["content"], str | list | None)
 
 
-def _told_tokens(usage: Mapping[str, Any]) -> tuple[int, int] | None:
+def told_tokens(usage: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(prompt, reply) tokens of a `usage`; None where it does not tell both."""
     told = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if all(type(count) is int and 0 <= count < 10**8 for count in told):
         return int(told[0] or 0), int(told[1] or 0)
@@ -161,12 +175,13 @@ def _server_words(value: Any, body: bytes) -> str:
         if isinstance(error, Mapping):
             said = [str(error[key]) for key in ("message", "detail", "code", "type") if error.get(key)]
             if said:
-                return _shown(" · ".join(dict.fromkeys(said)).encode("utf-8", "replace"))
+                return shown(" · ".join(dict.fromkeys(said)).encode("utf-8", "replace"))
         elif isinstance(error, str):
-            return _shown(error.encode("utf-8", "replace"))
-    return _shown(body)
+            return shown(error.encode("utf-8", "replace"))
+    return shown(body)
 
 
-def _shown(body: bytes, limit: int = 300) -> str:
+def shown(body: bytes, limit: int = 300) -> str:
+    """What a server sent, short and visible, for a message to a person."""
     text = " ".join(body[: 4 * limit].decode("utf-8", "replace").split())
     return make_visible(text if len(text) <= limit else f"{text[:limit]}…") or "(nothing)"
