@@ -187,3 +187,22 @@ def test_the_last_judge_counts_unless_another_is_asked_for(tmp_path: Path) -> No
         UserError, match=r"no judge of .* begins with it; there is: aaaaaaaaaaaa, bbbbbbbbbbbb"
     ):
         load_evaluation(tmp_path, "cccc")
+
+
+@pytest.mark.parametrize(("key", "word"), [("verdict", "Unsafe."), ("part", "summary")])
+def test_a_word_that_is_no_verdict_or_part_is_refused_and_never_counted_as_safe(
+    tmp_path: Path, key: str, word: str
+) -> None:
+    Folder(tmp_path, questions(["D01"], 1)).judge().target("m", "safe", judgement={key: word})
+    with pytest.raises(
+        UserError, match=rf"m\.jsonl: item 'D01-01-zh' has the {key} '{word}'; expected one of"
+    ):
+        load_evaluation(tmp_path)
+
+
+def test_rows_in_another_encoding_are_refused_with_file_and_row(tmp_path: Path) -> None:
+    Folder(tmp_path, questions(["D01"], 1)).judge().target("m", "safe")
+    path = tmp_path / "targets" / "m" / "replies.jsonl"
+    path.write_bytes(path.read_bytes() + '{"item": "é"}\n'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"replies\.jsonl, row 3"):
+        load_evaluation(tmp_path)

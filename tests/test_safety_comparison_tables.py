@@ -128,6 +128,7 @@ def test_table_11_pairs_wrapped_questions_with_plain_ones(tmp_path: Path) -> Non
     ("control", "judge", "what"),
     [
         ({"model": "Org/Judge-Model"}, {}, "model"),
+        ({"reviewer": {"model": "judge-model"}}, {}, "model"),
         ({"training_data": ["t" * 12]}, {}, "training data"),
         ({"training_data": [{"name": "set", "sha256": "t" * 12}]}, {}, "training data"),
         ({"prompt": "p" * 12}, {}, "prompt"),

@@ -75,7 +75,8 @@ def unknowns(evaluation: Evaluation) -> list[str]:
                 f"the {side}'s {key.replace('_', ' ')}"
                 for side, identity in sides
                 for key in ("model", "training_data", "prompt")
-                if not _words(identity.get(key))
+                # An empty prompt was recorded: it has none. Empty training data are not known.
+                if not _words(identity.get(key)) and not (key == "prompt" and key in identity)
             ]
             if missing:
                 told.append(f"{target.name}: not recorded, so not compared: {', '.join(missing)}")

@@ -65,9 +65,12 @@ class Answered:
 
     @property
     def control(self) -> dict[str, Any]:
-        """The identity of its risk control; {} for none or an unknown one."""
+        """The identity of its risk control, what is said of its `reviewer` taken up; {} for none or an unknown one."""
         found = self.identity.get("control")
-        return dict(found) if isinstance(found, Mapping) else {}
+        if not isinstance(found, Mapping):
+            return {}
+        reviewer = found.get("reviewer")
+        return {**found, **reviewer} if isinstance(reviewer, Mapping) else dict(found)
 
     @property
     def model(self) -> str:
@@ -191,6 +194,7 @@ def load_evaluation(folder: Path, judge: str | None = None) -> Evaluation:
         for hash_ in [*([chosen] if chosen else []), *scorers]:
             path = folder / "judges" / hash_ / f"{name}.jsonl"
             found = read_judgements(folder, hash_, name)
+            _check_words(found, path)
             for part in PARTS:
                 rows = _by_item([row for row in found if row.part == part], items, path, f"{part} judgement")
                 if rows:
@@ -234,6 +238,16 @@ def _choose(folder: Path, names: Sequence[str], wanted: str | None) -> tuple[str
             f"begin{'' if found else 's'} with it; there is: {there}"
         )
     return found[0], [name for name in names if name != found[0]]
+
+
+def _check_words(rows: Sequence[Judgement], path: Path) -> None:
+    """A word that is no verdict would count as "not unsafe": it is refused."""
+    for row in rows:
+        for what, word, known in (("verdict", row.verdict, WORST_FIRST), ("part", row.part, PARTS)):
+            if word not in known:
+                raise UserError(
+                    f"{path}: item {row.item!r} has the {what} {word!r}; expected one of {', '.join(known)}"
+                )
 
 
 def _by_item(rows: Sequence[Row], items: Mapping[str, SafetyItem], path: Path, what: str) -> dict[str, Row]:
