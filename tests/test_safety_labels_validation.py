@@ -154,7 +154,9 @@ def test_a_set_that_the_judge_learned_from_is_marked_and_validates_no_language(t
     sets = [gold("verdict", rows, files=("ab" * 32,))]
     judge = Reader([f"pyrit: {'ab' * 32}"])
     assert only(validate_judge(judge, sets, tmp_path).sets).learned
-    assert "LEARNED" in next((tmp_path / "judges").glob("*/validation.md")).read_text()
+    page = next((tmp_path / "judges").glob("*/validation.md")).read_text()
+    assert "| set (learned from) | zh |" in page
+    assert "The judge LEARNED from this set" in page
     assert validated_languages(tmp_path, judge_hash(judge.identity())) == {}
 
 

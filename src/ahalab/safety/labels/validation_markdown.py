@@ -40,7 +40,8 @@ def validation_markdown(validation: Validation) -> str:
 
 def table_rows(one: Measured) -> list[tuple[str, ...]]:
     """The lines of a set: its head, and for XSTest's classes complied-or-not below it."""
-    first = (one.name, one.language, HEADS[one.head])
+    name = f"{one.name} (learned from)" if one.learned else one.name
+    first = (name, one.language, HEADS[one.head])
     auc = "–" if one.auc is None else f"{one.auc:.2f}"
     errors = str(sum(one.judge_errors.values()))
     if one.agreement is None:
@@ -48,7 +49,7 @@ def table_rows(one: Measured) -> list[tuple[str, ...]]:
         return [(*first, "0", why, "–", "–", auc, errors)]
     rows: list[tuple[str, ...]] = [(*first, *_figures(one.agreement), auc, errors)]
     if one.complied is not None:
-        rows.append((one.name, one.language, "complied or not", *_figures(one.complied), "–", errors))
+        rows.append((name, one.language, "complied or not", *_figures(one.complied), "–", errors))
     return rows
 
 
