@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -275,3 +277,11 @@ def test_a_strange_part_is_refused() -> None:
 
 def test_made_items_differ() -> None:
     assert len({item.id for item in made_items(20)}) == 20
+
+
+def test_the_room_never_imports_torch() -> None:
+    program = (
+        "import sys, ahalab.safety.running.run, ahalab.safety.running.served, ahalab.safety.running.recorded, "
+        "ahalab.safety.running.plan; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -10,7 +10,7 @@ from ahalab.runs.atomic import remove_leftovers
 from ahalab.runs.lock import RunLock
 from ahalab.runs.progress import Progress, SilentProgress
 from ahalab.safety.folder import target_names
-from ahalab.safety.protocols import Benchmark, Judge
+from ahalab.safety.protocols import Judge
 from ahalab.safety.records import Part
 from ahalab.safety.running.asked import Asked, begin, reopen
 from ahalab.safety.running.asking import Asking
@@ -44,7 +44,7 @@ class SafetyRun:
             names = [one.name for one in targets]
             self._open_again(names)
             asking.run()
-            self._judge(asked, asked.benchmarks, names)
+            self._judge(asked, names)
 
     def judge_again(self, targets: Sequence[str] | None = None) -> None:
         """Judge the replies that are there. Errors as `Judging.run`; UserError when the folder is no evaluation."""
@@ -52,7 +52,7 @@ class SafetyRun:
         with RunLock(self.folder):
             remove_leftovers(self.folder)
             self._open_again(targets or target_names(self.folder), replies=False)
-            self._judge(asked, asked.benchmarks, targets)
+            self._judge(asked, targets)
 
     def _check_judge(self) -> None:
         """A judge that cannot be asked is found out before replies are paid for."""
@@ -65,13 +65,13 @@ class SafetyRun:
             count = drop_failures(self.folder, names, replies=replies)
             self.progress.note(f"opened again: {count} rows that ended in an error")
 
-    def _judge(self, asked: Asked, benchmarks: Sequence[Benchmark], targets: Sequence[str] | None) -> None:
+    def _judge(self, asked: Asked, targets: Sequence[str] | None) -> None:
         if self.judge is None:
             return
         Judging(
             self.folder,
             asked.items,
-            benchmarks,
+            asked.benchmarks,
             self.judge,
             self.parts,
             self.counting,

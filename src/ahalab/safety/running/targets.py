@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -202,7 +202,3 @@ def _pair(found: dict[str, TargetConfig], controls: Sequence[str]) -> None:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-._+")[:64] or "target"
-
-
-Opened = Callable[[str, TargetConfig], RunTarget]
-"""How the command line makes a target of a name and a config."""
