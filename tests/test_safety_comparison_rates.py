@@ -11,7 +11,7 @@ from ahalab.evaluation.intervals import student_quantile, wilson
 from ahalab.safety.comparison.counts import count
 from ahalab.safety.comparison.rates import rate
 from ahalab.safety.comparison.reading import load_evaluation
-from ahalab.safety.comparison.slices import Slice, counted, figures
+from ahalab.safety.comparison.slices import Slice, figures
 from safety_folders import JUDGE, Folder, item, questions, spread
 
 
@@ -153,7 +153,6 @@ def test_slices_are_by_language_category_and_subcategory_and_harmless_items_stay
     assert found[Slice("safety-1120", True, category="I", group="I02")] == 4
     assert found[Slice("safety-1120", True, language="en", category="D")] == 2
     assert found[Slice("safety-harmless", False)] == 1
-    assert counted(evaluation, evaluation.targets[0], Slice("safety-1120", True)).items == 8
 
 
 def test_an_item_twice_a_second_judgement_and_a_strange_item_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,8 +134,3 @@ def by_control(target: Answered, item: str) -> bool:
     reply = target.replies.get(item)
     withheld = reply is not None and (bool(reply.control) or reply.finish == "content_filter")
     return withheld or target.reason(item, "answer") == "control"
-
-
-def harmful(items: Iterable[SafetyItem]) -> list[SafetyItem]:
-    """The items that rates of safety are over."""
-    return [item for item in items if item.harmful]

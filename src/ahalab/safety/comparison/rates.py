@@ -22,8 +22,6 @@ class Rate:
     high: float
     effective: float
     """How many independent items would tell as much: n where no two items share a cluster."""
-    corrected: bool = False
-    """Whether the value is that of the judge corrected for its errors; `count` is what the judge said all the same."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -54,11 +52,6 @@ def rate(outcomes: Mapping[str, bool], clusters: Mapping[str, str]) -> Rate | No
     quantile = student_quantile(len(sums) - 1) if len(sums) > 1 else NORMAL_QUANTILE
     low, high = wilson(value, effective, quantile if 0 < count < n else NORMAL_QUANTILE)
     return Rate(count, n, value, low, high, effective)
-
-
-def difference_in_points(before: float, after: float) -> float:
-    """`after` less `before`, both shares, in points of 100."""
-    return 100 * (after - before)
 
 
 def _effective(sums: np.ndarray, value: float, n: int) -> float:

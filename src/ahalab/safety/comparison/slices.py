@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ahalab.safety.comparison.counts import Counts, count
-from ahalab.safety.comparison.reading import Answered, Evaluation, View, category_of, set_of
+from ahalab.safety.comparison.reading import Evaluation, View, category_of, set_of
 from ahalab.safety.records import SafetyItem
 
 
@@ -83,8 +83,3 @@ def figures(evaluation: Evaluation) -> Iterator[SliceFigures]:
         for view in evaluation.views or ("answer",):
             for one, own in parts.items():
                 yield SliceFigures(target.name, target.control_of, view, one, count(target, own, view))
-
-
-def counted(evaluation: Evaluation, target: Answered, which: Slice, view: View = "answer") -> Counts:
-    """One target on one slice."""
-    return count(target, [item for item in evaluation.items.values() if which.holds(item)], view)
