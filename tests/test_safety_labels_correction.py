@@ -64,7 +64,7 @@ def test_too_few_labels_of_a_class_are_said() -> None:
         Pair("rejection", "rejection")
     ] * 2
     found = corrected_rates(run_of(TRUE), few)
-    assert found.why_not == "not corrected: 2 labels say 'rejection', at least 5 are needed"
+    assert found.why_not == "not corrected: labels that say 'rejection': 2, at least 5 are needed"
 
 
 def test_a_judge_whose_words_do_not_depend_on_the_truth_corrects_nothing() -> None:

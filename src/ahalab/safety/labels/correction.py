@@ -100,7 +100,7 @@ def corrected_rates(
     few = [place for place in used if counts[place] < LEAST_LABELS]
     if few:
         word, n = VERDICTS[few[0]], int(counts[few[0]])
-        why = f"not corrected: {n} labels say {word!r}, at least {LEAST_LABELS} are needed"
+        why = f"not corrected: labels that say {word!r}: {n}, at least {LEAST_LABELS} are needed"
         return Correction({}, why, len(said), len(labelled))
     cut = np.ix_(range(len(by_cluster)), used, used)
     joint = by_cluster[cut]
