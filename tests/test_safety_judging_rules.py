@@ -13,7 +13,8 @@ from tests.judging_tools import ANSWER, case
 from ahalab.safety.judging.coherence import coherence
 from ahalab.safety.judging.reading import Verdict, read_verdict
 from ahalab.safety.judging.shortcut import settled
-from ahalab.safety.judging.windows import windows, worst
+from ahalab.safety.judging.windows import worst
+from ahalab.text.windows import windows
 
 MARK = "0a1b2c3d"
 

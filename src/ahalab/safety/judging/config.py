@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ahalab.endpoints.config import EndpointConfig
-from ahalab.safety.judging.windows import OVERLAP, SIZE
+from ahalab.text.windows import OVERLAP, SIZE
 from ahalab.validation import told
 
 

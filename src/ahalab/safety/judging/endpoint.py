@@ -18,9 +18,10 @@ from ahalab.safety.judging.prompting import Piece, Wording
 from ahalab.safety.judging.reading import Complaint, Verdict, read_verdict
 from ahalab.safety.judging.rubrics import load_rubric
 from ahalab.safety.judging.shortcut import judged_text, settled
-from ahalab.safety.judging.windows import windows, worst
+from ahalab.safety.judging.windows import worst
 from ahalab.safety.protocols import OnJudgement, judge_hash
 from ahalab.safety.records import Case, Judgement, VerdictWord
+from ahalab.text.windows import windows
 
 BATCH = 4
 """Cases sent together, times the endpoint's `parallel`: judgements are written as each batch comes back."""
