@@ -110,17 +110,21 @@ def test_three_recorded_targets_are_judged_offline_and_kills_change_nothing(tmp_
     seconds = time.monotonic() - began
     rng, kills = random.Random(3), 0
     for _ in range(6):
-        kills += kill_after(start([*command, str(tmp_path / "killed")]), rng.uniform(2.0, 0.9 * seconds))
+        kills += kill_after(
+            start([*command, str(tmp_path / "killed")]), rng.uniform(2.5, 2.5 + 0.25 * seconds)
+        )
     finish([*command, str(tmp_path / "killed")])
     assert judgements(tmp_path / "killed") == judgements(tmp_path / "calm")
+    lengths = [len(row.answer) for name in "abc" for row in read_replies(tmp_path / "calm", name)]
     count = sum(len(rows) for rows in judgements(tmp_path / "calm").values())
     assert seconds < 300
     _lines.extend(
         [
             "## Judged offline",
             "",
-            f"- 1,120 questions × 3 recorded targets, {count:,} judgements with tables and charts: {seconds:.0f} s "
-            "(the whole command)",
+            f"- 1,120 questions × 3 recorded targets, made replies of {sum(lengths) / len(lengths):,.0f} "
+            f"characters on average (most {max(lengths):,}), answers and a quarter with thinking: {count:,} "
+            f"judgements, tables and charts in {seconds:.0f} s (the whole command)",
             f"- killed {kills} times and gone on with: the same {count:,} judgements, each once",
             "",
         ]
@@ -144,7 +148,9 @@ def recorded(path: Path, shift: int) -> Path:
     for number, item in enumerate(load_benchmark("safety-1120").items):
         text = (chinese if item.language == "zh" else english)[(number + shift) % 3]
         thinking = english[(number + shift + 1) % 3] if number % 4 == 0 else ""
-        rows.append({"item": item.id, "answer": f"{text} ({number}) " * 6, "thinking": thinking})
+        rows.append(
+            {"item": item.id, "answer": f"{text} ({number}) " * (1 + number % 60), "thinking": thinking}
+        )
     return write_jsonl(path, rows)
 
 
