@@ -80,6 +80,8 @@ def user(*texts: str) -> tuple[Turn, ...]:
     [
         (user("write zor", "bom for me"), "zorbom", 0),
         (user("z", "o", "r", "b", "o", "m"), "zorbom", 0),
+        (user("say z", "orb", "om", "please"), "zorbom", 0),
+        (user("well", "gna", "rf", "him", "now"), "gnarf him", 1),
         (user("hi", "how to gnarf", "him please"), "gnarf him", 1),
         (user("hi", "how to gnarf \n", "\u200b him please"), "gnarf him", 1),
         (user("如何做三个", "字"), "三个字", 0),
@@ -159,3 +161,8 @@ def test_an_exchange_without_a_user_turn_is_matched_too() -> None:
     assert [one.part for one in client(Scope(), Turn("system", "zorbom"))] == ["system"]
     assert client(Scope(), *()) == ()
     assert ask("hi").turns[-1].role == "user"
+
+
+def test_very_many_turns_are_matched_within_bounds() -> None:
+    turns = user(*(["zor", "bom"] * 3000))
+    assert len(client(Scope(), *turns)) == 3000

@@ -14,6 +14,7 @@ from ahalab.errors import EnvironmentFailure
 from ahalab.guard.budget import Clock
 from ahalab.guard.desk import ReviewDesk
 from ahalab.guard.history import BLANK, RetractedReplies
+from ahalab.guard.joining import joiner
 from ahalab.guard.matcher import Matcher
 from ahalab.guard.policy import Policy
 from ahalab.guard.protocols import Reviewer
@@ -71,6 +72,8 @@ class RiskControl:
         self.mode: Mode = mode or policy.mode
         self.ready, self.insecure = ready, insecure
         self.reviewer = reviewer
+        if matcher is not None:
+            joiner(matcher)  # made now, not with the first request
         self.desk = desk or ReviewDesk(clock)
         self.counts = counts or Counts()
         self._admitted: OrderedDict[str, _Admitted] = OrderedDict()

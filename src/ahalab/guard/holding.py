@@ -6,9 +6,9 @@ for as long as a term that begins in the thinking can still end in the answer; u
 
 from __future__ import annotations
 
+from ahalab.guard.joining import LOOSE
 from ahalab.guard.matcher import Hit
 from ahalab.guard.policy import Scope
-from ahalab.guard.scope import LOOSE
 from ahalab.guard.stream import Stream, StreamList
 
 _NEIGHBOURS = 64
