@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from ahalab.dashboard import server
 from ahalab.dashboard.api import Dashboard
-from ahalab.dashboard.server import allowed_hosts, asset_names, encode, host_is_allowed, is_loopback, make_app
+from ahalab.dashboard.server import asset_names, encode, make_app
+from ahalab.endpoints.addresses import allowed_hosts, host_is_allowed, is_loopback
 from ahalab.text.hostile import make_visible
 from conftest import Aha
 from dashboard_tools import HOSTILE, append_rows, rollout, small_dashboard, small_run

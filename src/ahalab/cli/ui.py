@@ -33,7 +33,8 @@ def ui(
     from ahalab.dashboard.api import Dashboard
     from ahalab.dashboard.catalog import Catalog
     from ahalab.dashboard.index import default_cache, forget_gone_runs
-    from ahalab.dashboard.server import is_loopback, serve
+    from ahalab.dashboard.server import serve
+    from ahalab.endpoints.addresses import is_loopback
 
     roots = runs or [one for one in DEFAULT_ROOTS if one.is_dir()]
     if not roots:

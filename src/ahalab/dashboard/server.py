@@ -6,10 +6,8 @@ Starlette and uvicorn come with the extra `ui` and are imported in here only.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import logging
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +16,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ahalab.dashboard.api import Dashboard, NotThere
-from ahalab.errors import AhaError, EnvironmentFailure, UserError
+from ahalab.endpoints.addresses import address_of, allowed_hosts, bind, host_is_allowed
+from ahalab.errors import AhaError, UserError
 from ahalab.text.hostile import make_visible
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ TYPES = {
 }
 RAW_KEYS = frozenset({"id", "prompt_id", "key"})
 """Keys of answers that the page puts into addresses: kept as they are. All other texts have nothing hidden."""
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 THREADS = 4
 """Answers made at once: each may hold a page of texts in memory."""
 _LOG = logging.getLogger(__name__)
@@ -103,7 +101,7 @@ def serve(dashboard: Dashboard, host: str, port: int, ready: Callable[[str], Non
         raise _not_installed(error) from error
 
     app = make_app(dashboard, host)
-    bound = _bind(host, port)
+    bound = bind(host, port, "aha ui")
     # Indexing and answering share one interpreter: answers must not wait 5 ms for each of many small steps.
     sys.setswitchinterval(0.0005)
     config = uvicorn.Config(
@@ -114,40 +112,11 @@ def serve(dashboard: Dashboard, host: str, port: int, ready: Callable[[str], Non
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    ready(_address(host, bound.getsockname()[1]))
+    ready(address_of(host, bound.getsockname()[1]))
     try:
         uvicorn.Server(config).run(sockets=[bound])
     finally:
         bound.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def allowed_hosts(host: str) -> frozenset[str] | None:
-    """Names that the Host header may have; None: also every bare IP address, and this machine's names.
-
-    A page elsewhere could point its own name at 127.0.0.1 and read on (DNS rebinding): such a name is refused.
-    """
-    return LOOPBACK_NAMES | {host.strip("[]").lower()} if is_loopback(host) else None
-
-
-def host_is_allowed(header: str, allowed: frozenset[str] | None) -> bool:
-    """Whether a request with that Host header is answered."""
-    name = header.strip().lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    if allowed is not None:
-        return name in allowed
-    try:
-        ipaddress.ip_address(name)
-        return True
-    except ValueError:
-        return name in LOOPBACK_NAMES | {socket.gethostname().lower(), socket.getfqdn().lower()}
 
 
 class Guard:
@@ -239,31 +208,6 @@ def _tagged(request: Request, body: bytes, kind: str, status: int) -> Response:
     if status == 200 and request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     return Response(body, status, {"ETag": tag, "Content-Type": kind})
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM
-        )[0]
-    except (socket.gaierror, UnicodeError) as error:
-        raise UserError(f"--host {host}: no address of this machine ({error}).") from error
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise EnvironmentFailure(
-            f"{_address(host, port)} cannot be had ({error.strerror}). Another `aha ui` may be there already; "
-            "choose another one with --port, or --port 0 for any that is free."
-        ) from error
-    return bound
-
-
-def _address(host: str, port: int) -> str:
-    name = f"[{host.strip('[]')}]" if ":" in host else host
-    return f"http://{name}:{port}/"
 
 
 def _not_installed(error: ImportError) -> UserError:
