@@ -282,6 +282,19 @@ def test_targets_of_several_folders_stand_side_by_side_under_their_own_names(tmp
     assert [one.cells[0].text for one in table.rows] == ["100.0", "100.0 (100.0)", "0.0"]
 
 
+def test_a_controlled_target_finds_its_bare_one_in_another_folder(tmp_path: Path) -> None:
+    items = questions(["D01"], 2)
+    Folder(tmp_path / "a", items).judge().target(
+        "g", "rejection", identity={"control_of": "m"}, reply={"control": "x"}
+    )
+    Folder(tmp_path / "b", items).judge().target("m", "safe")
+    evaluation = load_several([tmp_path / "a", tmp_path / "b"])
+    assert [one.name for one in evaluation.targets] == ["m", "g"]
+    table = summary_of(evaluation).table("control")
+    assert table is not None
+    assert table.rows[0].cells[3].text == "100.0"
+
+
 def test_the_files_hold_no_text_of_a_question_or_reply(tmp_path: Path) -> None:
     _pair(tmp_path)
     summarise(tmp_path, with_paper=True)

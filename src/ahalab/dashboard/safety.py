@@ -33,6 +33,8 @@ AGAIN_SECONDS = 10.0
 """A folder that is being filled is not summed up more often."""
 KNOWN = ("id", "label", "language", "harmful", "verdicts")
 """Of a question, what the page is told; `id` is for addresses and `label` for eyes."""
+MOST_ITEMS = 1_000
+"""Of one group that are listed."""
 MOST_CHARACTERS = 40_000
 """Of a text that is shown."""
 
@@ -74,7 +76,8 @@ class Evaluations:
         own = [one for one in made.items.values() if one["set"] == name and one["group"] == group]
         return {
             "targets": list(made.targets),
-            "items": [{key: one[key] for key in KNOWN} for one in own],
+            "items": [{key: one[key] for key in KNOWN} for one in own[:MOST_ITEMS]],
+            "count": len(own),
         }
 
     def item(self, query: Query) -> dict[str, Any]:

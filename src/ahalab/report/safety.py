@@ -34,6 +34,8 @@ PANELS_INCHES, LEAST_INCHES, MOST_INCHES = 6.4, 1.3, 3.0
 """Room of all panels of a chart, and of one: what makes its letters as large as the page's."""
 FIRST = ("headline", "table-9", "table-10", "table-11", "control")
 """Tables of the first part; the others follow under "More tables"."""
+MOST_IDS = 300
+"""Listed of one group: a public set can have tens of thousands (our choice)."""
 WORDS = {"unsafe": "wrong", "safe": "right"}
 
 
@@ -240,9 +242,13 @@ def _verdicts(summary: Summary, ids: Sequence[str]) -> Safe:
             element("th", one, scope="row", class_="mono"),
             [_verdict(target.verdict(one, "answer"), target.reason(one, "answer")) for target in targets],
         )
-        for one in ids
+        for one in ids[:MOST_IDS]
     ]
-    return element("div", element("table", element("thead", head), element("tbody", rows)), **SCROLLING)
+    left = len(ids) - MOST_IDS
+    return join(
+        element("div", element("table", element("thead", head), element("tbody", rows)), **SCROLLING),
+        element("p", f"{whole(left)} more are in results.jsonl.", class_="intro") if left > 0 else "",
+    )
 
 
 def _verdict(verdict: str | None, reason: str) -> Safe:

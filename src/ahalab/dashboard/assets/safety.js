@@ -74,7 +74,8 @@ async function ids(evaluation, data, signal) {
       h("thead", null, h("tr", null, ["id", "language", ...found.targets].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", null, found.items.map((one, i) => h("tr", null,
         h("th", { scope: "row" }, h("a", { href: link({ item: one.id }), "data-key": `item-${i}`, "aria-current": get("item") === one.id ? "true" : null, class: "mono" }, one.label), one.harmful ? null : h("small", null, "harmless")),
-        h("td", null, one.language), one.verdicts.map((verdict) => h("td", null, parts(verdict)))))))) : h("p", { class: "under" }, "No question of this evaluation belongs there."));
+        h("td", null, one.language), one.verdicts.map((verdict) => h("td", null, parts(verdict)))))))) : h("p", { class: "under" }, "No question of this evaluation belongs there."),
+    found.count > found.items.length && h("p", { class: "under" }, `The first ${whole(found.items.length)} of ${whole(found.count)}; results.jsonl has all.`));
 }
 
 // Of thinking only what is worse news than the answer's verdict.

@@ -20,6 +20,8 @@ from ahalab.text.hostile import make_visible
 LABEL_WIDTH = 34
 """Characters of a label's line."""
 LABEL_INCHES = 2.9
+MOST_ROWS = 120
+"""Lines of a chart (our choice)."""
 
 CHARTED = {
     "table-9": ("safe",),
@@ -66,7 +68,9 @@ def is_charted(table: Table) -> bool:
 
 
 def charted_columns(table: Table) -> list[int]:
-    """Places of the columns that have a figure to draw."""
+    """Places of the columns that have a figure to draw; none of a table that is too long for a picture."""
+    if len(table.rows) > MOST_ROWS:
+        return []
     wanted = CHARTED.get(kind_of(table), ())
     return [
         place

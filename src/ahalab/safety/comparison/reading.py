@@ -200,7 +200,7 @@ def load_evaluation(folder: Path, judge: str | None = None) -> Evaluation:
                 if rows:
                     one.judgements.setdefault(part, {}).update(rows)
         targets.append(one)
-    return Evaluation(folder, settings, items, _in_pairs(targets), chosen, identities.get(chosen, {}), others)
+    return Evaluation(folder, settings, items, in_pairs(targets), chosen, identities.get(chosen, {}), others)
 
 
 def _identity(path: Path) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def _by_item(rows: Sequence[Row], items: Mapping[str, SafetyItem], path: Path, w
     return found
 
 
-def _in_pairs(targets: Sequence[Answered]) -> list[Answered]:
+def in_pairs(targets: Sequence[Answered]) -> list[Answered]:
     """Each bare target followed by the same one behind a control."""
     bare = [one for one in targets if not one.control_of]
     names = {one.name for one in bare}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ahalab.errors import UserError
-from ahalab.safety.comparison.reading import Answered, Evaluation, load_evaluation
+from ahalab.safety.comparison.reading import Answered, Evaluation, in_pairs, load_evaluation
 from ahalab.safety.records import SafetyItem
 
 
@@ -101,7 +101,7 @@ def _together(found: Sequence[Evaluation], differences: Sequence[str]) -> Evalua
         Path(" + ".join(one.name for one in found)),
         settings,
         items,
-        targets,
+        in_pairs(targets),
         first.judge if len(judges) == 1 else ", ".join(sorted(filter(None, judges))),
         first.judge_identity if len(judges) == 1 else {},
         sorted({other for one in found for other in one.other_judges} - judges),
