@@ -102,14 +102,12 @@ async def _broken() -> str:
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
 @pytest.mark.parametrize("on_error", ["retract", "allow"])
 @pytest.mark.parametrize(
-    "fault", [{"ready": _down}, {"ready": _broken}, {"matcher": False, "streams": False}]
+    "fault", [{"ready": _down}, {"ready": _broken}, {"matcher": None, "streams": None}]
 )
 def test_what_cannot_be_controlled_is_refused_under_every_setting(
     mode: str, on_error: str, fault: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     control = make_control(make_policy(mode=mode, on_error=on_error), **fault)
-    if "matcher" in fault:
-        control.matcher = control.streams = None
     sent, decision = run(control, ask("hi"), Delta(content="words"))
     assert (decision.action, decision.reason) == ("refuse", "unavailable")
     assert "cannot check" in content(sent)
