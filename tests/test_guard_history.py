@@ -102,6 +102,17 @@ def test_a_line_cut_short_by_a_kill_costs_only_itself(tmp_path: Path) -> None:
     assert again.size == 2
 
 
+def test_a_journal_that_is_deleted_takes_nothing_from_memory_and_is_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "retracted"
+    kept = RetractedReplies(SECRET, FileJournal(path))
+    kept.remember(ask("how?"), REPLY, "")
+    path.unlink()
+    assert kept.recognised(back(Turn("assistant", REPLY))) == (0,)
+    kept.remember(ask("q"), "another reply that is long enough to be kept", "")
+    assert RetractedReplies(SECRET, FileJournal(path)).size == 2
+    assert kept.size > 2
+
+
 def test_a_journal_that_grew_too_long_keeps_its_newest(tmp_path: Path) -> None:
     path = tmp_path / "retracted"
     path.write_text("".join(f"{number:032x}\n" for number in range(100)))

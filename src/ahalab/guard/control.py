@@ -180,10 +180,8 @@ class RiskControl:
         self.counts.add("filter_crashes")
         _LOG.exception("the keyword filter failed on exchange %s of key %r", exchange.id, exchange.key)
 
-    def concluded(
-        self, exchange: Exchange, decision: Decision, reply: str, thinking: str, remember: bool
-    ) -> None:
-        """Counts, logs, and remembers what was retracted. Called once for each exchange."""
+    def concluded(self, exchange: Exchange, decision: Decision) -> None:
+        """Counts and logs. Called once for each exchange."""
         count_decision(self.counts, decision, self.mode)
         if decision.bypass:
             _LOG.warning(
@@ -193,12 +191,14 @@ class RiskControl:
                 exchange.key,
                 self.policy.name,
             )
-        if remember and decision.action == "retract":
-            try:
-                self.history.remember(exchange, reply, thinking)
-            except EnvironmentFailure as error:
-                self.counts.add("history_not_kept")
-                _LOG.error("a retraction is remembered by this process only: %s", error)
+
+    async def remember(self, exchange: Exchange, reply: str, thinking: str) -> None:
+        """A reply was retracted: it is recognised when it comes back."""
+        try:
+            await asyncio.to_thread(self.history.remember, exchange, reply, thinking)
+        except EnvironmentFailure as error:
+            self.counts.add("history_not_kept")
+            _LOG.error("a retraction is remembered by this process only: %s", error)
 
     async def _client_spans(self, exchange: Exchange) -> tuple[Span, ...]:
         if self.matcher is None:
@@ -217,7 +217,7 @@ class RiskControl:
             category=reason,
             timings={"filter": self.clock() - began},
         )
-        self.concluded(exchange, decision, "", "", remember=False)
+        self.concluded(exchange, decision)
         return decision
 
 

@@ -14,22 +14,22 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from ahalab.errors import UserError
 from ahalab.guard.records import Exchange, Turn
-from ahalab.guard.term import squeezed_text
+from ahalab.guard.term import folded_text
 from ahalab.runs.atomic import explaining_disk_errors, write_bytes
 
 SHORT = 32
-"""Characters (folded, without separators) below which a text counts only behind the same user turn."""
+"""Letters and digits (folded) below which a text counts only behind the same user turn."""
 LONG_SENTENCE = 24
-"""Characters, as above, of a sentence that is remembered."""
+"""Letters and digits of a sentence that is remembered."""
 MOST_SENTENCES = 128
 """Sentences remembered of one reply."""
-_ENDS = re.compile(r"[.!?。！？\n]+")
+_ENDS = re.compile(r"[.!?。\n]+")
+_NO_LETTER = re.compile(r"[\W_]+")
 BLANK = "[retracted]"
 """What stands in place of a recognised turn where a policy says `blank`."""
 
@@ -65,9 +65,9 @@ class RetractedReplies:
 
     def remember(self, exchange: Exchange, reply: str, thinking: str) -> None:
         """A reply was retracted. In memory at once, also where the journal then raises EnvironmentFailure."""
-        before = _user_turns_before(exchange.turns, len(exchange.turns))
+        turns = exchange.turns
         digests = dict.fromkeys(
-            digest for text in (reply, thinking) for digest in self._digests(exchange.key, text, before)
+            digest for text in (reply, thinking) for digest in self._digests(exchange.key, text, turns)
         )
         with self._lock:
             new = [one for one in digests if one not in self._known]
@@ -84,28 +84,26 @@ class RetractedReplies:
         return tuple(at for at, turn in enumerate(exchange.turns) if self._holds(exchange, at, turn))
 
     def _holds(self, exchange: Exchange, at: int, turn: Turn) -> bool:
-        before = _user_turns_before(exchange.turns, at)
+        before = exchange.turns[:at]
         return any(self._is_known(exchange.key, text, before) for text in (turn.content, turn.thinking))
 
-    def _is_known(self, key: str, text: str, before: str) -> bool:
-        plain = squeezed_text(text)
+    def _is_known(self, key: str, text: str, before: tuple[Turn, ...]) -> bool:
+        sentences = _sentences(text)
+        plain = "".join(sentences)
         if not plain:
             return False
         if self._digest(key, *_named(plain, before)) in self._known:
             return True
-        known = sum(
-            len(sentence)
-            for sentence in _sentences(text)
-            if self._digest(key, "sentence", sentence) in self._known
-        )
-        return 2 * known >= len(plain)
+        known = (one for one in _long(sentences) if self._digest(key, "sentence", one) in self._known)
+        return 2 * sum(map(len, known)) >= len(plain)
 
-    def _digests(self, key: str, text: str, before: str) -> Iterator[str]:
-        plain = squeezed_text(text)
+    def _digests(self, key: str, text: str, before: tuple[Turn, ...]) -> Iterator[str]:
+        sentences = _sentences(text)
+        plain = "".join(sentences)
         if not plain:
             return
         yield self._digest(key, *_named(plain, before))
-        for sentence in list(dict.fromkeys(_sentences(text)))[:MOST_SENTENCES]:
+        for sentence in list(dict.fromkeys(_long(sentences)))[:MOST_SENTENCES]:
             yield self._digest(key, "sentence", sentence)
 
     def _digest(self, *parts: str) -> str:
@@ -116,7 +114,7 @@ class RetractedReplies:
         return self._keyed(f"key\x1f{key}")[:8]
 
     def _keyed(self, message: str) -> str:
-        return hmac.new(self._secret, message.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+        return hmac.digest(self._secret, message.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def _keep(self, digests: Iterable[str]) -> None:
         for digest in digests:
@@ -131,19 +129,20 @@ class RetractedReplies:
             self._keep(self._journal.read_new())
 
 
-def _named(plain: str, before: str) -> tuple[str, ...]:
-    return ("text", plain) if len(plain) >= SHORT else ("short", before, plain)
+def _named(plain: str, before: tuple[Turn, ...]) -> tuple[str, ...]:
+    if len(plain) >= SHORT:
+        return "text", plain
+    question = next((one.content for one in reversed(before) if one.role == "user"), "")
+    return "short", "".join(_sentences(question)), plain
 
 
-def _sentences(text: str) -> Iterator[str]:
-    for sentence in _ENDS.split(text):
-        plain = squeezed_text(sentence)
-        if len(plain) >= LONG_SENTENCE:
-            yield plain
+def _sentences(text: str) -> list[str]:
+    """A text's sentences without disguise and without anything but letters and digits."""
+    return [_NO_LETTER.sub("", one) for one in _ENDS.split(folded_text(text))]
 
 
-def _user_turns_before(turns: tuple[Turn, ...], end: int) -> str:
-    return next((squeezed_text(one.content) for one in reversed(turns[:end]) if one.role == "user"), "")
+def _long(sentences: Iterable[str]) -> Iterator[str]:
+    return (one for one in sentences if len(one) >= LONG_SENTENCE)
 
 
 class FileJournal:
@@ -160,9 +159,13 @@ class FileJournal:
         self._shorten()
 
     def read_new(self) -> list[str]:
-        """A line cut short by a kill is left out; a file put in place of the old one is read from its start."""
+        """A line cut short by a kill is left out; a file put in place of the old one is read from its start. A file
+        that is gone holds nothing new: what was read stays in memory."""
         with self._lock, explaining_disk_errors(self._path):
-            state = self._path.stat()
+            try:
+                state = self._path.stat()
+            except FileNotFoundError:
+                return []
             if state.st_ino != self._inode or state.st_size < self._offset:
                 self._inode, self._offset = state.st_ino, 0
             if state.st_size == self._offset:

@@ -65,6 +65,7 @@ class Watch:
         self._tokens_in = self._tokens_out = 0
         self._content_shown = self._thinking_shown = 0
         self._finish_shown = False
+        self._finishing = asyncio.Lock()
         self._outcome: tuple[list[Delta], Decision] | None = None
         self.state: State = "answering"
         policy, enforced = control.policy, control.mode == "enforce"
@@ -118,11 +119,14 @@ class Watch:
 
         Run it to its end also for a client that has gone: what it was shown needs its decision.
         """
-        if self._outcome is None:
-            decision = await self._decide()
-            self._outcome = self._closing(decision), decision
-            self.state = "done"
-            self._control.concluded(self._exchange, decision, self.reply, self.thinking, self._remember)
+        async with self._finishing:
+            if self._outcome is None:
+                decision = await self._decide()
+                if self._remember and decision.action == "retract":
+                    await self._control.remember(self._exchange, self.reply, self.thinking)
+                self._outcome = self._closing(decision), decision
+                self.state = "done"
+                self._control.concluded(self._exchange, decision)
         return self._outcome
 
     def _show(self, thinking: str, content: str) -> list[Delta]:
