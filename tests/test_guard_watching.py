@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ahalab.guard.matcher import Matcher
+from ahalab.guard.policy import Policy
 from ahalab.guard.records import Decision, Delta, Review
 from ahalab.guard.watching import alive
+from ahalab.validation import validate
+from docs_pages import blocks
 from guard_control import BAD, CLEAN, Scripted, ask, content, make_control, make_policy, play, run, thinking
 
 PIECES = [
@@ -322,3 +328,14 @@ def test_terms_in_any_view_are_held_from_their_first_character() -> None:
             assert decision.action == "retract"
             shown = "" if content(sent) == sent[-1].extra["ahalab"]["text"] else content(sent)
             assert text[:begin].startswith(shown)
+
+
+def test_the_page_shows_the_extension_and_the_policy_as_they_are() -> None:
+    page = Path(__file__).parent.parent / "docs" / "guard.md"
+    sent, _ = run(make_control(reviewer=Scripted(BAD)), ask("hi"), Delta(content="a zorbom"))
+    assert set(json.loads(blocks(page, "json")[0])["ahalab"]) == set(sent[-1].extra["ahalab"])
+    shown = validate(Policy, yaml.safe_load(blocks(page, "text")[0]), "the page")
+    defaults = Policy(name="ours", standards=shown.standards, description="")
+    own = {"retraction", "resource"}
+    assert shown.model_dump(exclude=own) == defaults.model_dump(exclude=own)
+    assert set(yaml.safe_load(blocks(page, "text")[0])) == set(Policy.model_fields) - {"description"}
