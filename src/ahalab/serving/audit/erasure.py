@@ -1,0 +1,84 @@
+"""Erasing texts by deleting their row keys. Which rows it was is chained: verification tells it from tampering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+
+from ahalab.errors import UserError
+from ahalab.serving.audit.rows import Draft
+from ahalab.serving.audit.schema import ROWS, TEXT_KEYS, TEXTS
+from ahalab.serving.audit.writer import Within
+
+BATCH = 500
+"""Texts of one transaction: other writers wait meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Whose texts: all conditions that are set hold together; at least one is."""
+
+    before: str = ""
+    """Time, as rows carry it; of the row."""
+    key: str = ""
+    """Id of an API key."""
+    exchange: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.before or self.key or self.exchange):
+            raise UserError(
+                "which texts? Give --before, --key or --id; all texts go with --before and the time of now"
+            )
+
+
+def erasing(selection: Selection, why: str, who: str) -> Within:
+    """One batch, for `Writer.submit_within`. It makes one row, or none when nothing is left to erase."""
+
+    def within(connection: sa.Connection) -> Sequence[Draft]:
+        numbers = [int(one) for one in connection.scalars(_chosen(selection))]
+        if not numbers:
+            return ()
+        connection.execute(TEXT_KEYS.delete().where(TEXT_KEYS.c.number.in_(numbers)))
+        connection.execute(TEXTS.update().where(TEXTS.c.number.in_(numbers)).values(sealed=b""))
+        body = {
+            "who": who,
+            "why": why,
+            "selection": {name: value for name, value in asdict(selection).items() if value},
+            "texts": len(numbers),
+            "rows": ranges(numbers),
+        }
+        return [Draft("erasure", selection.exchange, body=body)]
+
+    return within
+
+
+def ranges(numbers: Sequence[int]) -> list[list[int]]:
+    """Ascending numbers as first and last of each gapless run: [1, 2, 3, 7] is [[1, 3], [7, 7]]."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def _chosen(selection: Selection) -> sa.Select[int]:
+    chosen = sa.select(TEXT_KEYS.c.number).order_by(TEXT_KEYS.c.number).limit(BATCH)
+    if selection.before:
+        chosen = chosen.join(TEXTS, TEXTS.c.number == TEXT_KEYS.c.number).where(TEXTS.c.at < selection.before)
+    if selection.exchange:
+        rows = ROWS.alias()
+        chosen = chosen.join(rows, rows.c.number == TEXT_KEYS.c.number).where(
+            rows.c.exchange == selection.exchange
+        )
+    if selection.key:
+        begun, rows = ROWS.alias(), ROWS.alias()
+        chosen = (
+            chosen.join(rows, rows.c.number == TEXT_KEYS.c.number)
+            .join(begun, sa.func.coalesce(rows.c.closes, rows.c.number) == begun.c.number)
+            .where(begun.c.key == selection.key)
+        )
+    return chosen
