@@ -1,0 +1,105 @@
+"""A checkpoint of this machine as a reviewer, in the embedded engine, in a thread of its own. Torch comes with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ahalab.errors import UserError
+from ahalab.guard.review.reviewer import TOO_LONG, Answer, AskFailed
+from ahalab.runs.manifest import MANIFEST_NAME, Manifest
+
+if TYPE_CHECKING:
+    from ahalab.policy.load import Policy as Model
+    from ahalab.rollout.embedded import EmbeddedEngine
+
+
+class LocalAsker:
+    """See `ahalab.guard.review.reviewer.Asker`.
+
+    One call at a time, the most likely token each time: the same dialogue and mark give the same answer. A call whose
+    caller has gone ends by itself after at most `max_tokens`.
+
+    Raises:
+        UserError: there is no such model.
+    """
+
+    def __init__(self, checkpoint: str, max_tokens: int) -> None:
+        from ahalab.policy.locate import fingerprint
+
+        self._checkpoint, self._max_tokens = checkpoint, max_tokens
+        self._identity = {
+            "kind": "local",
+            "model": Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint,
+            "weights": fingerprint(checkpoint),
+            "max_tokens": max_tokens,
+            "training_data": learned_from(Path(checkpoint)),
+        }
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reviewer")
+        self._loaded: tuple[Model, EmbeddedEngine] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """See `Asker.identity`."""
+        return dict(self._identity)
+
+    async def ask(self, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> Answer:
+        """See `Asker.ask`. The first call loads the model."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._answer, messages, options)
+        except (MemoryError, RuntimeError) as error:  # torch raises RuntimeError for what memory cannot hold
+            raise AskFailed(f"endpoint: {type(error).__name__}", str(error)[:300]) from None
+
+    def _answer(self, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> Answer:
+        from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
+        from ahalab.text import Renderer
+        from ahalab.text.parse import parse_response
+
+        model, engine = self._model()
+        tokenizer = model.tokenizer
+        stops = {*model.stop_ids, *([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])}
+        if getattr(tokenizer, "chat_template", None):
+            more = options.get("chat_template_kwargs") or {}
+            rendered = tokenizer.apply_chat_template(
+                [dict(one) for one in messages], tokenize=False, add_generation_prompt=True, **more
+            )
+            ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        else:
+            if len(messages) != 1:
+                raise UserError(
+                    f"reviewer {self._checkpoint}: it has no chat template, which this form needs"
+                )
+            renderer = Renderer(tokenizer, template="table1", extra_stop_ids=model.stop_ids)
+            ids, stops = renderer.prompt_ids(messages[0]["content"]), stops | set(renderer.stop_ids)
+        limit = model.decoder.max_positions
+        if limit is not None and len(ids) + self._max_tokens > limit:
+            raise AskFailed(TOO_LONG, f"{len(ids)} tokens and {self._max_tokens} new ones; it reads {limit}")
+        sampling = Sampling(self._max_tokens, temperature=0.0, stop_ids=tuple(sorted(stops)))
+        prompt = PromptTokens("review", tuple(ids))
+        sample = next(iter(engine.generate([prompt], 1, sampling, RolloutKey(0, "review", 0))))
+        said = [token for token in sample.token_ids if token not in stops]
+        text = tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        # Models of this project answer in <think> and <answer>: what they mean to say stands in the second.
+        response = parse_response(text, sample.finish)
+        if response.well_formed and response.answer is not None:
+            text = response.answer
+        return Answer(text, sample.finish, len(ids) + len(sample.token_ids))
+
+    def _model(self) -> tuple[Model, EmbeddedEngine]:
+        if self._loaded is None:
+            from ahalab.policy.load import load_policy
+            from ahalab.rollout.embedded import EmbeddedEngine
+
+            model = load_policy(self._checkpoint)
+            self._loaded = model, EmbeddedEngine(model.decoder, max_rows=1)
+        return self._loaded
+
+
+def learned_from(checkpoint: Path) -> list[str]:
+    """Hashes of what a stage's checkpoint was made from, models and data; [] where no manifest tells."""
+    if not (checkpoint.parent / MANIFEST_NAME).is_file():
+        return []
+    return sorted(Manifest.read(checkpoint.parent).inputs.values())
