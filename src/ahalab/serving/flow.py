@@ -1,0 +1,310 @@
+"""One exchange from its audit intent to its conclusion. Whatever happens in between, it is concluded once.
+
+```
+intent (durable) → admit → the model's reply through the watch → decision → conclusion (durable) → the last bytes
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ahalab.guard.control import RiskControl
+from ahalab.guard.protocols import AuditStore, Model
+from ahalab.guard.records import Decision, Delta, Exchange, Turn
+from ahalab.guard.reload import Controls
+from ahalab.guard.watching import Watch, extension
+from ahalab.serving.errors import Refusal, unavailable
+from ahalab.serving.fields import Asked
+from ahalab.serving.keys import Key, Keys
+from ahalab.serving.limits import Limits
+from ahalab.serving.metrics import Metrics
+from ahalab.serving.settings import GatewaySettings
+
+_LOG = logging.getLogger(__name__)
+Stop = Literal["client gone", "time-out", "shutdown"]
+Show = Callable[[list[Delta]], Awaitable[None]]
+_SAMPLE = 400
+"""Characters of a turn by which its language is guessed."""
+
+
+class Gateway:
+    """What all requests share."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        model: Model,
+        controls: Controls,
+        audit: AuditStore,
+        keys: Keys | None,
+    ) -> None:
+        self.settings, self.model, self.controls, self.audit, self.keys = (
+            settings,
+            model,
+            controls,
+            audit,
+            keys,
+        )
+        self.limits, self.metrics = Limits(settings), Metrics(controls)
+        self.started = int(time.time())
+        self.draining = False
+        self.flows: set[Flow] = set()
+
+    def control_of(self, key: Key) -> RiskControl:
+        """The control for a key, as it is now."""
+        try:
+            return self.controls.get(key.policy, key.mode)
+        except KeyError:
+            _LOG.error("key %r names policy %r, which is not served", key.id, key.policy)
+            raise unavailable("The policy of this key is not served.", "no_policy") from None
+
+    async def drain(self) -> None:
+        """Nothing new is taken. Replies under way may end in `shutdown_seconds`; then they are ended, and audited."""
+        self.draining = True
+        await self._until_idle(self.settings.shutdown_seconds)
+        for flow in tuple(self.flows):
+            flow.stop("shutdown")
+        await self._until_idle(5.0)
+        for flow in tuple(self.flows):
+            flow.abort()
+        await self._until_idle(5.0)
+
+    async def _until_idle(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self.flows and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is left to send when an exchange is over."""
+
+    rest: list[Delta]
+    decision: Decision
+    error: Refusal | None = None
+    """Sent after `rest`, in place of a finish reason."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """One exchange. `run` once."""
+
+    gateway: Gateway
+    control: RiskControl
+    exchange: Exchange
+    asked: Asked
+    route: str
+    began: float
+    ended: Stop | None = None
+    first_after: float = 0.0
+    _error: Refusal | None = None
+    _bypass: str = ""
+    _tokens_in: int = 0
+    _tokens_out: int = 0
+    _waiting: asyncio.Timeout | None = None
+    _judging: asyncio.Timeout | None = None
+    _empty: tuple[Delta, ...] = field(default=())
+
+    def stop(self, why: Stop) -> None:
+        """End the model's work. What came until then is judged and audited all the same."""
+        if self.ended is None:
+            self.ended = why
+            if self._waiting is not None:
+                self._waiting.reschedule(0)
+
+    def abort(self) -> None:
+        """End the review too: what was not released is retracted."""
+        if self._judging is not None:
+            self._judging.reschedule(0)
+
+    async def run(self, show: Show) -> Outcome:
+        """The whole exchange; `show` gets what may be shown before its end. Refusal where nothing was shown."""
+        gateway = self.gateway
+        gateway.flows.add(self)
+        try:
+            await self._intent()
+            refused = await self.control.admit(self.exchange)
+            if refused is not None:
+                return await self._refused(refused)
+            prepared = self.control.prepared(self.exchange)
+            watch = self.control.watch(prepared)
+            await self._answer(watch, prepared, show)
+            return await self._conclude(watch)
+        finally:
+            gateway.flows.discard(self)
+
+    async def _intent(self) -> None:
+        try:
+            await self.gateway.audit.intent(self.exchange, self.control.policy.version)
+        except Exception as error:
+            self._not_recorded("intent", error)
+            if not self.gateway.settings.insecure:
+                raise unavailable("This request cannot be recorded, so it is not answered.") from None
+
+    async def _refused(self, decision: Decision) -> Outcome:
+        if not await self._recorded(decision, "", ""):
+            raise unavailable("This request cannot be recorded, so it is not answered.")
+        if decision.reason == "unavailable":
+            raise unavailable("Replies cannot be checked now, so none is given.")
+        text = self.control.text(self.exchange, decision)
+        last = Delta(finish="content_filter", extra=extension(self.exchange, decision, text))
+        return Outcome([Delta(content=text), last], decision)
+
+    async def _answer(self, watch: Watch, prepared: Exchange, show: Show) -> None:
+        """The model's reply through the watch, until it ends, fails, or is stopped."""
+        if self.ended is not None:
+            return
+        pieces = self.gateway.model.answer(prepared, self.asked.options)
+        try:
+            async with asyncio.timeout(self.gateway.settings.reply_seconds) as self._waiting:
+                async for delta in pieces:
+                    if delta.tokens_in or delta.tokens_out:
+                        self._tokens_in = max(self._tokens_in, delta.tokens_in)
+                        self._tokens_out = max(self._tokens_out, delta.tokens_out)
+                    shown = watch.feed(delta)
+                    if shown:
+                        if not self.first_after:
+                            self._first()
+                        await show(shown)
+        except Refusal as error:
+            self._error = error
+        except Exception as error:
+            if isinstance(error, TimeoutError) and self._waiting is not None and self._waiting.expired():
+                self.ended = self.ended or "time-out"
+            else:
+                _LOG.exception("the model failed on exchange %s", self.exchange.id)
+                self._error = Refusal(502, "The model failed.", "model_failed", kind="api_error")
+        finally:
+            self._waiting = None
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+        if self._error is None and self.ended == "time-out":
+            self._error = Refusal(504, "The model took too long.", "model_timeout", kind="api_error")
+        if self._error is None and self.ended == "shutdown":
+            self._error = unavailable("The gateway is shutting down.", "shutting_down")
+
+    def _first(self) -> None:
+        self.first_after = time.monotonic() - self.began
+        self.gateway.metrics.first.observe(self.first_after)
+
+    async def _conclude(self, watch: Watch) -> Outcome:
+        rest: list[Delta] = []
+        unfinished = self._error is not None or self.ended is not None
+        if unfinished and not watch.reply and not watch.thinking:
+            # Nothing came, so there is nothing to review. The client gets an error.
+            version = self.control.policy.version
+            decision = Decision("release", "release", version, getattr(watch, "spans", ()), reason="no reply")
+        else:
+            try:
+                async with asyncio.timeout(None) as self._judging:
+                    rest, decision = await watch.finish()
+            except TimeoutError:
+                decision = self._aborted(watch)
+        reply, thinking = watch.reply, watch.thinking
+        self._count_tokens(reply, thinking)
+        if self._bypass and not decision.bypass:
+            decision = replace(decision, bypass=self._bypass)
+        recorded = await self._recorded(decision, reply, thinking, watch.shown)
+        outcome = Outcome(rest, decision, self._error, self._tokens_in, self._tokens_out)
+        if not recorded:
+            outcome.rest = []
+            outcome.error = unavailable("This reply cannot be recorded, so the rest of it is not given.")
+        elif decision.action != "release":
+            withheld = decision.reason == "unavailable" and watch.shown == (0, 0)
+            outcome.error = (
+                unavailable("This reply cannot be checked, so it is not given.") if withheld else None
+            )
+        elif self._error is not None:
+            outcome.rest = [replace(one, finish="") for one in rest if one.content or one.thinking]
+        return outcome
+
+    def _aborted(self, watch: Watch) -> Decision:
+        self._error = unavailable("The gateway is shutting down.", "shutting_down")
+        return Decision(
+            "release" if self.control.mode == "shadow" else "retract",
+            "retract",
+            self.control.policy.version,
+            getattr(watch, "spans", ()),
+            reason="shutdown",
+        )
+
+    async def _recorded(
+        self, decision: Decision, reply: str, thinking: str, shown: tuple[int, int] = (0, 0)
+    ) -> bool:
+        """Writes the conclusion; whether the client may have what is left."""
+        metrics = self.gateway.metrics
+        ended = self.ended or (self._error.code if self._error else decision.action)
+        metrics.ended(ended)
+        if decision.bypass:
+            metrics.bypasses.labels(decision.bypass).inc()
+        try:
+            await self.gateway.audit.conclude(
+                self.exchange, decision, reply, thinking, self._extra(ended, shown)
+            )
+        except Exception as error:
+            self._not_recorded("conclude", error)
+            return self.gateway.settings.insecure
+        return True
+
+    def _extra(self, ended: str, shown: tuple[int, int]) -> Mapping[str, Any]:
+        user = self.asked.user
+        return {
+            "route": self.route,
+            "ended": ended,
+            "tokens_in": self._tokens_in,
+            "tokens_out": self._tokens_out,
+            "shown_thinking": shown[0],
+            "shown_content": shown[1],
+            "first_seconds": round(self.first_after, 4),
+            "seconds": round(time.monotonic() - self.began, 4),
+            "user_sha256": hashlib.sha256(user.encode()).hexdigest() if user else "",
+        }
+
+    def _not_recorded(self, step: str, error: Exception) -> None:
+        metrics = self.gateway.metrics
+        metrics.audit_failures.labels(step).inc()
+        _LOG.error("exchange %s: the audit row could not be written (%s): %s", self.exchange.id, step, error)
+        if self.gateway.settings.insecure:
+            self._bypass = "insecure"
+            metrics.bypasses.labels("insecure").inc()
+            _LOG.warning("bypass (insecure): exchange %s goes on without its audit row", self.exchange.id)
+
+    def _count_tokens(self, reply: str, thinking: str) -> None:
+        """As the model told, else a quarter of the bytes."""
+        if not self._tokens_out:
+            self._tokens_out = (len(reply.encode()) + len(thinking.encode()) + 3) // 4
+        if not self._tokens_in:
+            self._tokens_in = estimated_tokens(self.exchange.turns)
+        tokens = self.gateway.metrics.tokens
+        tokens.labels("in").inc(self._tokens_in)
+        tokens.labels("out").inc(self._tokens_out)
+
+
+def new_exchange(key: Key, turns: tuple[Turn, ...], model: str, stream: bool) -> Exchange:
+    """An exchange with an id of its own."""
+    return Exchange(secrets.token_hex(12), key.id, turns, model, stream, language_of(turns))
+
+
+def estimated_tokens(turns: tuple[Turn, ...]) -> int:
+    """A quarter of the bytes."""
+    return sum(len(one.content.encode()) for one in turns) // 4 + 1
+
+
+def language_of(turns: tuple[Turn, ...]) -> str:
+    """Of the last user turn, by its script: what a retraction text can be in. `text.language` counts words, which costs
+    a hundred times as much."""
+    text = next((one.content for one in reversed(turns) if one.role == "user"), "")[:_SAMPLE]
+    han = sum("\u4e00" <= one <= "\u9fff" for one in text)
+    kana = sum("\u3040" <= one <= "\u30ff" for one in text)
+    return "zh" if han > 4 * kana and 5 * han >= len(text) else "en"
