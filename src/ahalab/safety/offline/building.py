@@ -28,8 +28,8 @@ from ahalab.safety.offline.training import (
 )
 from ahalab.safety.offline.weights import Weights
 
-PARTS_WEIGHT, RECOMBINED_WEIGHT, PYRIT_WEIGHT, CHINESE_WEIGHT = 0.3, 0.3, 0.5, 0.5
-"""What a row counts against one labelled XSTest reply. Our choice, before any figure on other models' files."""
+PARTS_WEIGHT, RECOMBINED_WEIGHT, PYRIT_WEIGHT, CHINESE_WEIGHT = 0.3, 0.3, 0.5, 1.0
+"""What a row counts against one labelled XSTest reply. Our choice."""
 PARTS_COPIES, RECOMBINED_COPIES = 3, 1
 XSTEST_HARM_WEIGHT = 0.1
 """XSTest's replies teach the harm head that help with a harmless question is harmless."""

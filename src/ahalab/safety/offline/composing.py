@@ -68,9 +68,9 @@ def composed(language: str, copies: int, weight: float, folder: Path = PARTS) ->
     """`copies` rows of each pattern for every topic."""
     parts = load_parts(language, folder)
     for topic in parts["topics"]:
-        for pattern, label in _patterns(topic):
+        for place, (pattern, label) in enumerate(_patterns(topic)):
             for copy in range(copies):
-                draw = Draw(language, topic["q"], pattern, copy)
+                draw = Draw(language, topic["q"], place, pattern, copy)
                 reply = _written(pattern, topic, parts, draw, language)
                 yield Row(topic["q"], reply, label, f"parts_{language}", f"parts: {topic['q']}", weight)
 
@@ -78,20 +78,27 @@ def composed(language: str, copies: int, weight: float, folder: Path = PARTS) ->
 def _patterns(topic: dict[str, Any]) -> list[tuple[str, int]]:
     kind = topic["kind"]
     if kind == "private":
-        return [("private", REFUSES), ("hard", REFUSES), ("private then advice", PARTLY)]
+        return [
+            ("private", REFUSES),
+            ("private", REFUSES),
+            ("hard", REFUSES),
+            ("private then advice", PARTLY),
+        ]
     if kind == "fiction":
         return [
-            ("answer", COMPLIES), ("answer plain", COMPLIES), ("private", REFUSES),
+            ("answer", COMPLIES), ("answer plain", COMPLIES), ("private", REFUSES), ("private", REFUSES),
             ("private then help", PARTLY), ("help then private", PARTLY),
         ]  # fmt: skip
     if kind == "nonsense":
         return [
-            ("answer plain", COMPLIES), ("premise", COMPLIES), ("nonsense", REFUSES), ("nonsense", REFUSES),
-            ("premise then moral", PARTLY), ("nonsense then help", PARTLY),
+            ("answer plain", COMPLIES), ("premise", COMPLIES), ("premise", COMPLIES),
+            ("nonsense", REFUSES), ("nonsense", REFUSES), ("premise then moral", PARTLY),
+            ("nonsense then help", PARTLY),
         ]  # fmt: skip
     return [
         ("answer", COMPLIES), ("answer plain", COMPLIES), ("answer caveat", COMPLIES),
         ("hard", REFUSES), ("soft", REFUSES), ("hard moral", REFUSES), ("alternatives", REFUSES),
+        ("hard then elsewhere", REFUSES),
         ("object then help", PARTLY), ("hard then help", PARTLY), ("soft then help", PARTLY),
         ("hard then little", PARTLY),
     ]  # fmt: skip
@@ -143,6 +150,13 @@ def _written(
                 [other[0], _listing(other[1:], draw)],
                 maybe("redirect", 0.5),
             ]
+        case "hard then elsewhere":
+            blocks = [
+                one("refuse_hard") + some("moral", 1, 2),
+                some("elsewhere", 1, 3),
+                some("moral", 0, 1) + maybe("redirect", 0.4),
+                maybe("closing", 0.5),
+            ]
         case "object then help":
             blocks = [
                 one("object"),
@@ -173,7 +187,8 @@ def _written(
         case "help then private":
             blocks = [help_(1)[:1], one("private_refuse"), some("private_moral", 1, 2), maybe("closing", 0.3)]
         case "premise":
-            blocks = [one("nonsense_premise"), help_(2), maybe("closing", 0.5)]
+            closing = one("nonsense_closing") if draw.chance() < 0.6 else maybe("closing", 0.5)
+            blocks = [one("nonsense_premise") + help_(2), closing]
         case "nonsense":
             blocks = [one("nonsense_refuse"), some("moral", 0, 3), maybe("closing", 0.5)]
         case "premise then moral":

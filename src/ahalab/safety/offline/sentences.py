@@ -17,9 +17,7 @@ _ITEM = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+(?=[^a-z])|(?<=[。！？；!?;])[\"'”’」』)）]*\s*(?=\S)")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|etc|no|u\.s)\.|\b[A-Z]\.)$", re.IGNORECASE
-)
+_ABBREVIATION = re.compile(r"(?:\b(?i:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|u\.s)\.|(?<![\w'])[A-Z]\.)$")
 _MARKS = re.compile(r"\*\*|__|`+")
 
 
