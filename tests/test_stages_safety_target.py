@@ -64,3 +64,10 @@ def test_thinking_and_answer_are_told_apart_and_tokens_counted(trained_base: Pat
 def test_a_model_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no config"):
         LocalModelTarget("t", LocalTarget(local=str(tmp_path)), 0, 1, lambda: False)
+
+
+def test_a_small_model_in_any_folder_makes_no_safety_claim(trained_base: Path) -> None:
+    target = LocalModelTarget("r1", LocalTarget(local=str(trained_base)), 0, 1, lambda: False)
+    identity = target.identity()
+    assert identity["claim"] is False
+    assert 0 < identity["parameters"] < 200_000_000

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ahalab.errors import Interrupted
+from ahalab.policy.memory import count_parameters
 from ahalab.records import Prompt
 from ahalab.safety.protocols import OnReply
 from ahalab.safety.records import SafetyItem, TargetReply
@@ -18,6 +19,11 @@ from ahalab.stages.suites.config import SHARD_SAMPLES, EvalConfig
 
 TOO_LONG = "refused: too long"
 """The endpoints' words for the same thing."""
+
+
+FEWEST_PARAMETERS = 200_000_000
+"""Smaller models are no assistants: their evaluation is a check of the pipeline and says so. Our choice; SmolLM2-135M
+and everything trained from the bundled bases lies below."""
 
 
 class LocalModelTarget:
@@ -46,9 +52,13 @@ class LocalModelTarget:
         )
         self._speaker = find_speaker(config.local)
         self._model = LocalModel(self._speaker, self._config)
-        self._identity = (
-            self._model.identity()
-        )  # at once: a model that is not there is told before anything begins
+        # At once: a model that is not there is told before anything begins.
+        parameters = count_parameters(self._speaker.model)
+        self._identity = {
+            **self._model.identity(),
+            "parameters": parameters,
+            "claim": parameters >= FEWEST_PARAMETERS,
+        }
 
     def identity(self) -> dict[str, Any]:
         """See `Target`."""
