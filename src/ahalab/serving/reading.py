@@ -1,4 +1,4 @@
-"""The body of a request: bounded, UTF-8, and JSON in which every key stands once. Read before it is made into anything."""
+"""The body of a request: bounded, UTF-8, and JSON in which every key stands once; read before anything else."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Gate:
                 origin = value.decode("latin-1").strip().lower()
             elif name == b"sec-fetch-site":
                 site = value.decode("latin-1").strip().lower()
-        error = self._wrong(host, origin, site)
+        error = self._wrong(host, origin, site if scope["method"] not in ("GET", "HEAD") else "")
         if error is None:
             await self._app(scope, receive, send_with_headers)
             return

@@ -1,0 +1,109 @@
+"""What `aha guard serve` and `aha serve` have in common: the options of a gateway, and what is said when it is up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ahalab.cli.console import errors, output
+
+if TYPE_CHECKING:
+    from ahalab.serving.opening import Parts
+    from ahalab.serving.running import Ready
+    from ahalab.serving.settings import GatewaySettings
+
+DEFAULT_FOLDER = Path("guard")
+FolderOption = Annotated[
+    Path,
+    typer.Option("--folder", metavar="DIR", help="Keys, audit log and secrets live here between starts."),
+]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option("--policy", metavar="NAME|FILE", help="Profile or policy file; the first is the default."),
+]
+TermsOption = Annotated[
+    Path | None, typer.Option("--terms", help="Folder or file of terms instead of the bundled ones.")
+]
+ReviewerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reviewer",
+        metavar="SPEC",
+        help="URL#MODEL, a .yaml file, a model's folder, rm:FOLDER; without one every flagged reply is retracted.",
+    ),
+]
+AuditOption = Annotated[
+    str | None,
+    typer.Option(
+        "--audit", metavar="URL", help="postgresql://USER@HOST/DATABASE or a file; DIR/audit.sqlite."
+    ),
+]
+AuditKeyOption = Annotated[
+    Path | None,
+    typer.Option("--audit-key", metavar="FILE", help="Its key, best kept elsewhere; DIR/audit.key."),
+]
+HeadsOption = Annotated[
+    Path | None, typer.Option("--audit-heads", metavar="DIR", help="Signed heads go here every five minutes.")
+]
+NoTextOption = Annotated[bool, typer.Option("--no-text", help="The audit log keeps hashes, no texts.")]
+RetentionOption = Annotated[
+    float | None,
+    typer.Option("--retention-days", help="Texts older than this are erased from the audit log."),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address to listen at; beyond 127.0.0.1 only with keys.")
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="8000; 0 takes any that is free.")
+]
+AdminHostOption = Annotated[str | None, typer.Option("--admin-host", help="Address of /metrics: 127.0.0.1.")]
+AdminPortOption = Annotated[
+    int | None, typer.Option("--admin-port", min=0, max=65535, help="8001; 0 takes any that is free.")
+]
+HostNameOption = Annotated[
+    list[str] | None,
+    typer.Option("--host-name", metavar="NAME", help="A further name that the Host header may have."),
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE", help="YAML of limits and time-outs (docs/gateway.md)."),
+]
+NoPageOption = Annotated[bool, typer.Option("--no-page", help="Without the chat page at /.")]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="Answer also what cannot be checked or recorded. Logged and counted each time."
+    ),
+]
+
+
+def announce(parts: Parts, models: tuple[str, ...], page: bool) -> Ready:
+    """What is said once both sides listen."""
+
+    def ready(public: str, admin: str) -> None:
+        names = ", ".join(models[:4]) + (", …" if len(models) > 4 else "")
+        output.print(f"{names} at {public}v1  (Ctrl-C ends)", highlight=False, soft_wrap=True)
+        if page:
+            output.print(f"chat page: {public}", highlight=False, soft_wrap=True)
+        output.print(f"metrics: {admin}metrics", highlight=False, soft_wrap=True)
+        if parts.keys is None:
+            output.print("no keys: everybody on this machine may ask (aha guard keys add)", highlight=False)
+
+    return ready
+
+
+def warn(settings: GatewaySettings, reviewer: str | None) -> None:
+    """What an operator should know before traffic comes."""
+    if settings.insecure:
+        errors.print(
+            "[bold yellow]warning:[/] insecure: what cannot be checked or recorded is answered all the same.",
+            highlight=False,
+        )
+    if reviewer is None:
+        errors.print(
+            "[bold yellow]warning:[/] no --reviewer: every reply that the keywords flag goes the way of `on_error` "
+            "(retracted, unless the policy says otherwise).",
+            highlight=False,
+        )
