@@ -141,9 +141,16 @@ def _understood(url: str | URL) -> URL:
 
 
 def _set_up_sqlite(raw: Any, _record: Any) -> None:
+    raw.text_factory = (
+        _lenient  # a row with bytes that are no UTF-8 must be named as changed, not end verification
+    )
     raw.isolation_level = None  # SQLAlchemy's event below says BEGIN; the driver must not
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         raw.execute(f"PRAGMA {pragma}")
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

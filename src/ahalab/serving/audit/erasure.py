@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -11,6 +13,9 @@ from ahalab.errors import UserError
 from ahalab.serving.audit.rows import Draft
 from ahalab.serving.audit.schema import ROWS, TEXT_KEYS, TEXTS
 from ahalab.serving.audit.writer import Within
+
+if TYPE_CHECKING:
+    from ahalab.serving.audit.store import AuditLog
 
 BATCH = 500
 """Texts of one transaction: other writers wait meanwhile."""
@@ -35,21 +40,21 @@ class Selection:
 
 def erasing(selection: Selection, why: str, who: str) -> Within:
     """One batch, for `Writer.submit_within`. It makes one row, or none when nothing is left to erase."""
+    named = {name: value for name, value in asdict(selection).items() if value}
+    return _deleting(lambda: _chosen(selection), named, selection.exchange, why, who)
 
+
+def _deleting(
+    chosen: Callable[[], sa.Select[int]], named: dict[str, str], exchange: str, why: str, who: str
+) -> Within:
     def within(connection: sa.Connection) -> Sequence[Draft]:
-        numbers = [int(one) for one in connection.scalars(_chosen(selection))]
+        numbers = [int(one) for one in connection.scalars(chosen())]
         if not numbers:
             return ()
         connection.execute(TEXT_KEYS.delete().where(TEXT_KEYS.c.number.in_(numbers)))
         connection.execute(TEXTS.update().where(TEXTS.c.number.in_(numbers)).values(sealed=b""))
-        body = {
-            "who": who,
-            "why": why,
-            "selection": {name: value for name, value in asdict(selection).items() if value},
-            "texts": len(numbers),
-            "rows": ranges(numbers),
-        }
-        return [Draft("erasure", selection.exchange, body=body)]
+        body = {"who": who, "why": why, "selection": named, "texts": len(numbers), "rows": ranges(numbers)}
+        return [Draft("erasure", exchange, body=body)]
 
     return within
 
@@ -82,3 +87,34 @@ def _chosen(selection: Selection) -> sa.Select[int]:
             .where(begun.c.key == selection.key)
         )
     return chosen
+
+
+def erase_texts(log: AuditLog, selection: Selection, why: str, who: str) -> tuple[int, str]:
+    """Erase all that is chosen, a batch a transaction; how many texts, and what the database may still keep of them."""
+    erased = _until_none(log, erasing(selection, why or "asked for", who))
+    return erased, log.database.forget_traces() if erased else ""
+
+
+def erase_again(log: AuditLog, who: str) -> tuple[int, str]:
+    """Erase what erasure rows name and an older copy of the database brought back; as `erase_texts`."""
+    with log.database.reading() as connection:
+        bodies = connection.scalars(sa.select(ROWS.c.body).where(ROWS.c.kind == "erasure")).all()
+    runs = [(int(first), int(last)) for body in bodies for first, last in json.loads(body)["rows"]]
+    erased = 0
+    for first, last in runs:
+
+        def chosen(first: int = first, last: int = last) -> sa.Select[int]:
+            named = sa.select(TEXT_KEYS.c.number).where(TEXT_KEYS.c.number.between(first, last))
+            return named.order_by(TEXT_KEYS.c.number).limit(BATCH)
+
+        erased += _until_none(log, _deleting(chosen, {}, "", "erased before, and brought back", who))
+    return erased, log.database.forget_traces() if erased else ""
+
+
+def _until_none(log: AuditLog, within: Within) -> int:
+    erased = 0
+    while numbers := log.writer.submit_within(within).result():
+        with log.database.reading() as connection:
+            bodies = connection.scalars(sa.select(ROWS.c.body).where(ROWS.c.number.in_(numbers))).all()
+        erased += sum(int(json.loads(body)["texts"]) for body in bodies)
+    return erased

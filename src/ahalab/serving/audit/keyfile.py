@@ -2,10 +2,11 @@
 
 A file of two lines, mode 0600, or the same two words in an environment variable:
 
-    chain  64 hex digits   signs rows and heads, hashes texts; enough to write nothing and read nothing, but to verify
+    chain  64 hex digits   signs rows and heads, hashes texts; enough to verify, not to read a text
     texts  64 hex digits   seals the row keys; without it no text can be written or read
 
 A copy with the first line alone is for auditors who verify but must not read: the scope `audit-read` is the second.
+Who can verify an HMAC could also make one: give auditors no right to write to the database.
 """
 
 from __future__ import annotations
