@@ -58,6 +58,9 @@ class Scripted:
     def identity(self) -> dict[str, Any]:
         return {"kind": "scripted", "model": "script", "training_data": []}
 
+    async def aclose(self) -> None:
+        pass
+
     async def ask(self, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> Answer:
         self.prompts.append(messages[-1]["content"])
         self.asked.append(([dict(one) for one in messages], dict(options)))

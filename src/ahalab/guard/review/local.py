@@ -53,6 +53,10 @@ class LocalAsker:
         except (MemoryError, RuntimeError) as error:  # torch raises RuntimeError for what memory cannot hold
             raise AskFailed(f"endpoint: {type(error).__name__}", str(error)[:300]) from None
 
+    async def aclose(self) -> None:
+        """What runs ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
     def _answer(self, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> Answer:
         from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
         from ahalab.text import Renderer
@@ -74,8 +78,9 @@ class LocalAsker:
                 )
             renderer = Renderer(tokenizer, template="table1", extra_stop_ids=model.stop_ids)
             ids, stops = renderer.prompt_ids(messages[0]["content"]), stops | set(renderer.stop_ids)
-        limit = model.decoder.max_positions
-        if limit is not None and len(ids) + self._max_tokens > limit:
+        limits = (model.decoder.max_positions, getattr(model.model.config, "max_position_embeddings", None))
+        limit = min((one for one in limits if one), default=10**9)
+        if len(ids) + self._max_tokens > limit:
             raise AskFailed(TOO_LONG, f"{len(ids)} tokens and {self._max_tokens} new ones; it reads {limit}")
         sampling = Sampling(self._max_tokens, temperature=0.0, stop_ids=tuple(sorted(stops)))
         prompt = PromptTokens("review", tuple(ids))

@@ -49,6 +49,10 @@ class Asker(Protocol):
         """Raises AskFailed."""
         ...
 
+    async def aclose(self) -> None:
+        """Let go of connections or threads."""
+        ...
+
 
 class Question(Protocol):
     """One thing to ask about a piece of a dialogue."""
@@ -144,6 +148,10 @@ class ModelReviewer:
             time.monotonic() - began,
             tuple(tally.raw),
         )
+
+    async def aclose(self) -> None:
+        """No review follows."""
+        await self._asker.aclose()
 
     async def _all(self, questions: Sequence[Question], tally: _Tally) -> list[Found | AskFailed]:
         found: list[Found | AskFailed] = []
