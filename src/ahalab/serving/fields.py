@@ -245,7 +245,9 @@ def parsed(model: type[Body], data: Any) -> Body:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        # Of a union every branch complains; the one that got furthest is the one that was meant.
+        first = max(found, key=lambda one: len(one["loc"]))
         place = ".".join(str(one) for one in first["loc"] if not _is_branch(one))[:200]
         if first["type"] == "extra_forbidden":
             raise bad(f"Unknown field `{place}`.", place, "unknown_parameter") from None
