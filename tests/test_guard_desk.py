@@ -204,6 +204,14 @@ def test_failures_of_several_keys_open_the_circuit_for_all() -> None:
     assert untouched.calls == []
 
 
+def test_a_success_between_ends_the_row_of_several_keys_too() -> None:
+    policy = make_policy(budget={"breaker_failures": 3})
+    desk = ReviewDesk(Time())
+    errors(desk, case(Scripted(DOWN), policy, "a"), case(Scripted(), policy, "b"))
+    errors(desk, *(case(Scripted(DOWN), policy, "c") for _ in range(3)))
+    assert desk.breakers.state() == "closed"
+
+
 @pytest.mark.parametrize("error", ["schema", "unknown rule"])
 def test_answers_that_cannot_be_read_open_no_circuit(error: str) -> None:
     policy = make_policy(budget={"breaker_failures": 2})

@@ -90,6 +90,7 @@ def user(*texts: str) -> tuple[Turn, ...]:
         ((Turn("user", "zor"), Turn("assistant", "Go on."), Turn("user", "bom")), "zorbom", 0),
         ((Turn("assistant", "I say zor"), Turn("user", "bom")), "zorbom", 0),
         ((Turn("system", "gnarf"), Turn("user", "him")), "gnarf him", 0),
+        (user("x " * 3000 + "g-n-a-r-f h-i", "m"), "gnarf him", 0),
         (user("x " * 3000 + "zor", "bom" + " x" * 3000), "zorbom", 0),
     ],
 )

@@ -77,14 +77,12 @@ class _Seam:
         self._streams = ((Stream(streams), 0), (Stream(streams), 1))
         for stream, space in self._streams:
             stream.feed(core + " " * space)
-        self._skipped = 0
         self._begun = False
 
     def feed(self, piece: str) -> list[Hit]:
         """Take a piece of the answer; the hits that lie over the seam."""
         if not self._begun:
             core = piece.lstrip(LOOSE)
-            self._skipped += len(piece) - len(core)
             self._begun, piece = bool(core), core
         if not piece:
             return []
