@@ -89,6 +89,11 @@ class Watch:
         """Characters of thinking and answer that went to the client."""
         return self._thinking_shown, self._content_shown
 
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Of the client's side; once it is decided, of both sides."""
+        return self._spans
+
     def feed(self, delta: Delta) -> list[Delta]:
         """Take a piece; what may be shown now. `extra` of an upstream is never passed on: nothing has matched it."""
         self._content.append(delta.content)
