@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from ahalab.guard.matcher import Matcher
 from ahalab.guard.policy import Policy
 from ahalab.guard.records import Decision, Delta, Review
-from ahalab.guard.watching import alive
 from ahalab.validation import validate
 from docs_pages import blocks
 from guard_control import BAD, CLEAN, Scripted, ask, content, make_control, make_policy, play, run, thinking
@@ -304,19 +303,6 @@ def test_the_filter_breaking_in_mid_stream_shows_nothing_more_and_gives_a_well_f
 
 def _broken(*_: object) -> list[object]:
     raise ArithmeticError("made to fail")
-
-
-def test_alive_beats_while_a_reply_waits_and_ends_with_the_result() -> None:
-    async def story() -> list[str | None]:
-        async def slow() -> str:
-            await asyncio.sleep(0.05)
-            return "done"
-
-        return [one async for one in alive(asyncio.ensure_future(slow()), 0.01)]
-
-    beats = asyncio.run(story())
-    assert beats[-1] == "done"
-    assert set(beats[:-1]) == {None}
 
 
 def test_terms_in_any_view_are_held_from_their_first_character() -> None:

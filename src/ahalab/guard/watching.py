@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from ahalab.guard.desk import Case
 from ahalab.guard.holding import Hold
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 State = Literal["answering", "reviewing", "queued", "done"]
 _FINISHES = ("stop", "length", "content_filter", "error")
-T = TypeVar("T")
 
 
 def extension(exchange: Exchange, decision: Decision, text: str) -> dict[str, Any]:
@@ -246,13 +244,3 @@ class Watch:
         text = retraction_text(self._control.policy, decision.category, self._exchange.language)
         told = [] if self._content_shown else [Delta(content=text)]
         return [*told, self._last("content_filter", extension(self._exchange, decision, text))]
-
-
-async def alive(task: asyncio.Future[T], seconds: float) -> AsyncIterator[T | None]:
-    """Yields None every so many seconds while `task` goes on, then its result: a gateway sends a comment frame for each
-    None, so a client with a time-out stays while a reply is reviewed or queued. Leaving early leaves the task be."""
-    while not task.done():
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.done():
-            yield None
-    yield task.result()
