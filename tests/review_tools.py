@@ -79,6 +79,15 @@ def reviewer_of(asker: Any, form: Any = None, policy: Policy = POLICY, **changes
     return ModelReviewer(asker, form or ReviewForm(policy), settings(**changes))
 
 
+def all_reviewed(reviewer: Any, dialogues: Sequence[tuple[Exchange, str, str]]) -> list[Review]:
+    """In one event loop, which is quicker than one each."""
+
+    async def main() -> list[Review]:
+        return [await reviewer.review(*one) for one in dialogues]
+
+    return asyncio.run(main())
+
+
 def reviewed(reviewer: Any, exchange: Exchange, reply: str = "", thinking: str = "") -> Review:
     async def main() -> Review:
         found: Review = await reviewer.review(exchange, reply, thinking)

@@ -12,7 +12,17 @@ from collections.abc import Callable
 
 import pytest
 from tests.review_injections import ATTACKS, CLEAN, REVIEW
-from tests.review_tools import POLICY, Scripted, block, dialogue, mark_of, reviewed, reviewer_of, says
+from tests.review_tools import (
+    POLICY,
+    Scripted,
+    all_reviewed,
+    block,
+    dialogue,
+    mark_of,
+    reviewed,
+    reviewer_of,
+    says,
+)
 
 from ahalab.guard.review.dialogue import SLOTS
 from ahalab.guard.review.reading import Found, read_review
@@ -30,11 +40,11 @@ def test_there_are_more_than_two_hundred_different_attacks() -> None:
 @pytest.mark.parametrize("slot", SLOTS)
 @pytest.mark.parametrize("family", ATTACKS)
 def test_a_sound_reviewer_is_read_rightly_and_the_attack_stays_in_its_block(family: str, slot: str) -> None:
-    for place, text in enumerate(ATTACKS[family]):
-        wanted = ((2,), (), (6, 7))[place % 3]
+    for wanted in ((2,), (), (6, 7)):
         model = Scripted(lambda prompt, wanted=wanted: says(prompt, list(wanted) or "[-1]"))  # type: ignore[misc]
-        review = reviewed(reviewer_of(model), *dialogue(text, slot))
-        assert (review.rules, review.error) == (wanted, ""), text[:80]
+        texts = ATTACKS[family][len(wanted) :: 3]
+        reviews = all_reviewed(reviewer_of(model), [dialogue(text, slot) for text in texts])
+        assert [(review.rules, review.error) for review in reviews] == [(wanted, "")] * len(texts)
         for prompt in model.prompts:
             mark, lines = mark_of(prompt), prompt.split("\n")
             for name in SLOTS:
@@ -73,16 +83,17 @@ def echoes() -> dict[str, Callable[[str, str], str]]:
     }
 
 
-@pytest.mark.parametrize("slot", ["query", "reply"])
-@pytest.mark.parametrize("way", echoes())
+@pytest.mark.parametrize(
+    ("way", "slot"), [(way, ("reply", "query")[place % 2]) for place, way in enumerate(echoes())]
+)
 def test_a_reviewer_that_repeats_the_attack_never_says_clean(way: str, slot: str) -> None:
     """Read rightly, or not at all."""
     made = echoes()[way]
-    for texts in ATTACKS.values():
-        for text in texts:
-            model = Scripted(lambda prompt: made(block(prompt, slot), prompt))
-            review = reviewed(reviewer_of(model), *dialogue(text, slot))
-            assert review.error or review.rules == (2,), text[:80]
+    model = Scripted(lambda prompt: made(block(prompt, slot), prompt))
+    texts = [text for group in ATTACKS.values() for text in group]
+    reviews = all_reviewed(reviewer_of(model), [dialogue(text, slot) for text in texts])
+    for text, review in zip(texts, reviews, strict=True):
+        assert review.error or review.rules == (2,), text[:80]
 
 
 @pytest.mark.parametrize("family", ATTACKS)

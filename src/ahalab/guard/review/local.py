@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ahalab.errors import UserError
@@ -39,7 +41,6 @@ class LocalAsker:
             "training_data": learned_from(Path(checkpoint)),
         }
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reviewer")
-        self._loaded: tuple[Model, EmbeddedEngine] | None = None
 
     def identity(self) -> dict[str, Any]:
         """See `Asker.identity`."""
@@ -62,14 +63,17 @@ class LocalAsker:
         from ahalab.text import Renderer
         from ahalab.text.parse import parse_response
 
-        model, engine = self._model()
+        model, engine, lock = _loaded(self._checkpoint, str(self._identity["weights"]))
         tokenizer = model.tokenizer
         stops = {*model.stop_ids, *([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])}
         if getattr(tokenizer, "chat_template", None):
             more = options.get("chat_template_kwargs") or {}
-            rendered = tokenizer.apply_chat_template(
-                [dict(one) for one in messages], tokenize=False, add_generation_prompt=True, **more
-            )
+            try:
+                rendered = tokenizer.apply_chat_template(
+                    [dict(one) for one in messages], tokenize=False, add_generation_prompt=True, **more
+                )
+            except Exception as error:  # a template may refuse turns with an exception of any kind
+                raise AskFailed("endpoint: chat template", str(error)[:300]) from None
             ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
         else:
             if len(messages) != 1:
@@ -84,7 +88,8 @@ class LocalAsker:
             raise AskFailed(TOO_LONG, f"{len(ids)} tokens and {self._max_tokens} new ones; it reads {limit}")
         sampling = Sampling(self._max_tokens, temperature=0.0, stop_ids=tuple(sorted(stops)))
         prompt = PromptTokens("review", tuple(ids))
-        sample = next(iter(engine.generate([prompt], 1, sampling, RolloutKey(0, "review", 0))))
+        with lock:
+            sample = next(iter(engine.generate([prompt], 1, sampling, RolloutKey(0, "review", 0))))
         said = [token for token in sample.token_ids if token not in stops]
         text = tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         # Models of this project answer in <think> and <answer>: what they mean to say stands in the second.
@@ -93,14 +98,15 @@ class LocalAsker:
             text = response.answer
         return Answer(text, sample.finish, len(ids) + len(sample.token_ids))
 
-    def _model(self) -> tuple[Model, EmbeddedEngine]:
-        if self._loaded is None:
-            from ahalab.policy.load import load_policy
-            from ahalab.rollout.embedded import EmbeddedEngine
 
-            model = load_policy(self._checkpoint)
-            self._loaded = model, EmbeddedEngine(model.decoder, max_rows=1)
-        return self._loaded
+@lru_cache(maxsize=2)
+def _loaded(checkpoint: str, _weights: str) -> tuple[Model, EmbeddedEngine, Lock]:
+    """One copy for the reviewers of all policies, while the files are the same."""
+    from ahalab.policy.load import load_policy
+    from ahalab.rollout.embedded import EmbeddedEngine
+
+    model = load_policy(checkpoint)
+    return model, EmbeddedEngine(model.decoder, max_rows=1), Lock()
 
 
 def learned_from(checkpoint: Path) -> list[str]:

@@ -17,6 +17,8 @@ from ahalab.runs.hashing import config_hash
 
 TOO_LONG = "too long"
 """Error of a dialogue that takes more windows than allowed, or more tokens than the reviewer reads."""
+LONG = 20_000
+"""Characters from which a dialogue is prepared in a thread: some milliseconds of work (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +126,9 @@ class ModelReviewer:
     async def review(self, exchange: Exchange, reply: str, thinking: str) -> Review:
         """See `Reviewer.review`. Ends at the first violation: the rules are those found until then."""
         began, tally = time.monotonic(), _Tally()
-        pieces = pieces_of(
-            exchange, reply, thinking, self._asking.window, self._asking.overlap, self._form.render
-        )
-        found: list[Found | AskFailed] = []
+        pieces = await self._pieces(exchange, reply, thinking)
         if len(pieces) > self._asking.most_windows:
-            why = f"{len(pieces)} windows, `most_windows` is {self._asking.most_windows}"
-            found = [AskFailed(TOO_LONG, why)]
-            pieces = pieces[:1]
+            found: list[Found | AskFailed] = [_too_long(len(pieces), self._asking.most_windows)]
         else:
             questions = [question for piece in pieces for question in self._form.questions(piece)]
             found = await self._all(questions, tally)
@@ -152,6 +149,19 @@ class ModelReviewer:
     async def aclose(self) -> None:
         """No review follows."""
         await self._asker.aclose()
+
+    async def _pieces(self, exchange: Exchange, reply: str, thinking: str) -> list[Piece]:
+        """In a thread where that takes long, so that other clients do not wait for it."""
+        asking = self._asking
+        size = (
+            sum(len(turn.content) + len(turn.thinking) for turn in exchange.turns)
+            + len(reply)
+            + len(thinking)
+        )
+        settings = (asking.window, asking.overlap, self._form.render)
+        if size > LONG:
+            return await asyncio.to_thread(pieces_of, exchange, reply, thinking, *settings)
+        return pieces_of(exchange, reply, thinking, *settings)
 
     async def _all(self, questions: Sequence[Question], tally: _Tally) -> list[Found | AskFailed]:
         found: list[Found | AskFailed] = []
@@ -189,6 +199,10 @@ class ModelReviewer:
             if not question.retries:
                 return failed
         return failed
+
+
+def _too_long(windows: int, most: int) -> AskFailed:
+    return AskFailed(TOO_LONG, f"{windows} windows, `most_windows` is {most}")
 
 
 def _deciding(found: Sequence[Found | AskFailed]) -> Found | AskFailed:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ahalab.errors import UserError
+from ahalab.errors import AhaError, UserError
 from ahalab.guard.policy import Policy
 from ahalab.guard.records import Exchange, Review
 from ahalab.guard.review.config import RewardReviewerConfig
@@ -58,7 +61,6 @@ class RewardModelReviewer:
         }
         self._hash = config_hash(self._identity)[:16]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reward-reviewer")
-        self._model: RewardModel | None = None
 
     def identity(self) -> dict[str, Any]:
         """See `Reviewer.identity`."""
@@ -68,36 +70,29 @@ class RewardModelReviewer:
         """See `Reviewer.review`. The first call loads the model."""
         began = time.monotonic()
         pieces = pieces_of(exchange, reply, thinking, self._config.window, self._config.overlap)
-        review = Review(
-            error=TOO_LONG, reason=f"{len(pieces)} windows", windows=len(pieces), reviewer=self._hash
-        )
         if not pieces[0].replied:
-            review = Review(error=NOTHING, reviewer=self._hash)
-        elif len(pieces) <= self._config.most_windows:
+            review = Review(error=NOTHING)
+        elif len(pieces) > self._config.most_windows:
+            why = f"{len(pieces)} windows, `most_windows` is {self._config.most_windows}"
+            review = Review(error=TOO_LONG, reason=why)
+        else:
             loop = asyncio.get_running_loop()
             try:
                 review = await loop.run_in_executor(self._thread, self._judged, pieces)
             except (MemoryError, RuntimeError) as error:
                 review = Review(error=f"endpoint: {type(error).__name__}", reason=str(error)[:300])
-        return Review(
-            review.rules,
-            review.reason,
-            review.error,
-            self._hash,
-            len(pieces),
-            review.calls,
-            review.tokens,
-            time.monotonic() - began,
-        )
+            except AhaError as error:
+                review = Review(error="endpoint: settings", reason=str(error))
+        seconds = time.monotonic() - began
+        return replace(review, reviewer=self._hash, windows=len(pieces), seconds=seconds)
 
     def scores(self, pieces: list[Piece]) -> list[float] | None:
         """Calibrated scores, one a piece; None where the model cannot read one of them whole."""
-        from ahalab.policy.reward_model import ResponseFormat, load_reward_model
+        from ahalab.policy.reward_model import ResponseFormat
         from ahalab.text.parse import parse_response
         from ahalab.text.template import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 
-        if self._model is None:
-            self._model = load_reward_model(self._folder)
+        model, lock = _loaded(self._folder, str(self._identity["weights"]))
         questions = [f"{one.history}\n\n{one.query}" if one.history else one.query for one in pieces]
         responses = [
             parse_response(
@@ -105,14 +100,15 @@ class RewardModelReviewer:
             )
             for one in pieces
         ]
-        limit = self._model.scalar.decoder.max_positions
+        limit = model.scalar.decoder.max_positions
         if limit is not None:  # a longer one would be cut at its beginning
-            form = ResponseFormat(self._model.scalar.tokenizer, self._model.card.template)
+            form = ResponseFormat(model.scalar.tokenizer, model.card.template)
             for question, response in zip(questions, responses, strict=True):
-                ids = form.judged_ids(self._model.scope, question, response)
+                ids = form.judged_ids(model.scope, question, response)
                 if ids is not None and len(ids[0]) + len(ids[1]) > limit:
                     return None
-        return self._model.rewards(questions, responses)
+        with lock:
+            return model.rewards(questions, responses)
 
     def _judged(self, pieces: list[Piece]) -> Review:
         scores = self.scores(pieces)
@@ -122,6 +118,14 @@ class RewardModelReviewer:
         rules = (self._rule,) if lowest < self._config.threshold else ()
         reason = f"score {lowest:.3f}, threshold {self._config.threshold:g}"
         return Review(rules, reason, calls=1)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, _weights: str) -> tuple[RewardModel, Lock]:
+    """One copy for the reviewers of all policies, while the files are the same."""
+    from ahalab.policy.reward_model import load_reward_model
+
+    return load_reward_model(folder), Lock()
 
 
 def _rule(policy: Policy, rule: int | None) -> int:
