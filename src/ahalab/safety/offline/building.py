@@ -31,8 +31,8 @@ from ahalab.safety.offline.weights import Weights
 PARTS_WEIGHT, RECOMBINED_WEIGHT, PYRIT_WEIGHT, CHINESE_WEIGHT = 0.3, 0.3, 0.5, 1.0
 """What a row counts against one labelled XSTest reply. Our choice."""
 PARTS_COPIES, RECOMBINED_COPIES = 3, 1
-XSTEST_HARM_WEIGHT = 0.1
-"""XSTest's replies teach the harm head that help with a harmless question is harmless."""
+XSTEST_HARM_WEIGHT, CHINESE_HARM_WEIGHT = 0.2, 0.6
+"""XSTest's replies teach the harm head that help with a harmless question is harmless; a row of pyrit counts 1."""
 HARM_FOLDS = 4
 JAILBREAK_RECALL = 0.9
 """The stricter threshold of jailbreak cases lets through at most a tenth of the unsafe replies of held-out folds."""
@@ -107,7 +107,8 @@ class Builder:
     ) -> Weights:
         """The same with `harm`, from pyrit's rows, XSTest's and the Chinese replies."""
         given = [*rows, *self.xstest_harm(), *chinese_harm(chinese)]
-        counts = np.array([XSTEST_HARM_WEIGHT if row.source == "xstest" else 1.0 for row in given])
+        weight = {"xstest": XSTEST_HARM_WEIGHT, "chinese": CHINESE_HARM_WEIGHT}
+        counts = np.array([weight.get(row.source, 1.0) for row in given])
         return Weights(weights.heads | {"harm": fit_harm(given, counts, weights, self.sight)}, {})
 
     def xstest_harm(self) -> list[HarmRow]:

@@ -167,7 +167,7 @@ def fit_harm(rows: Sequence[HarmRow], row_weights: Floats, weights: Weights, sig
         dense,
         [one.plain_grams for one in seen],
         [one.prompt for one in seen],
-        strength=2,
+        strength=1,
         grams_share=3,
     )
 
@@ -184,7 +184,7 @@ def best_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
     """The threshold of the highest κ, smoothed over its neighbours so that one row does not decide."""
     candidates = np.quantile(scores, np.linspace(0.05, 0.95, 61))
     kappas = np.array([two_class_kappa(scores >= one, truth) for one in candidates])
-    smooth = np.convolve(np.pad(kappas, 2, mode="edge"), np.ones(5) / 5, "valid")
+    smooth = np.convolve(np.pad(kappas, 4, mode="edge"), np.ones(9) / 9, "valid")
     return float(candidates[int(smooth.argmax())])
 
 
