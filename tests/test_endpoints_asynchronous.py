@@ -126,6 +126,17 @@ def test_a_whole_reply_is_read_as_the_plain_client_reads_it() -> None:
     assert reply.seconds is not None
 
 
+def test_what_has_no_utf8_form_is_never_passed_on() -> None:
+    said = {"content": "a\ud800b \ud83d\ude00", "reasoning_content": "\udfff"}
+    whole = {"choices": [{"message": said, "finish_reason": "st\ud800op"}]}
+    reply: Reply = served([plain(whole)], lambda chat, _: chat.complete(USER))
+    assert (reply.text, reply.thinking, reply.finish) == ("a\ufffdb \U0001f600", "\ufffd", "unknown")
+    chunk = event({"choices": [{"delta": said, "finish_reason": "st\x1bop"}]})
+    for sent in (plain(whole), streamed(chunk)):
+        (piece,) = pieces(sent)
+        assert (piece.content, piece.thinking, piece.finish) == ("a\ufffdb \U0001f600", "\ufffd", "unknown")
+
+
 def test_one_connection_serves_several_requests_also_after_streams() -> None:
     async def work(chat: AsyncChat, server: StreamServer) -> int:
         for _ in range(3):

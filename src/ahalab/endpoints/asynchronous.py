@@ -22,7 +22,7 @@ from ahalab.endpoints.client import LARGEST_REPLY, headers_of, read_key, setting
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.endpoints.pace import retry_after
 from ahalab.endpoints.reading import Trouble, read_reply
-from ahalab.endpoints.streaming import DONE, Broken, ChunkReader, EventReader, Piece
+from ahalab.endpoints.streaming import DONE, Broken, ChunkReader, EventReader, Piece, finish_word, mended
 from ahalab.errors import UserError
 
 Message = Mapping[str, Any]
@@ -115,7 +115,7 @@ class AsyncChat:
         outcome = read_reply(exchange.status, received, len(body), take_empty=take_empty)
         if isinstance(outcome, Trouble):
             raise self.failed(outcome, exchange.rest)
-        return replace(outcome, seconds=round(time.monotonic() - began, 3))
+        return replace(_clean(outcome), seconds=round(time.monotonic() - began, 3))
 
     async def stream(
         self, messages: Sequence[Message], options: Mapping[str, Any] | None = None
@@ -168,7 +168,7 @@ class AsyncChat:
         outcome = read_reply(exchange.status, await exchange.whole(most), sent, take_empty=True)
         if isinstance(outcome, Trouble):
             raise self.failed(outcome, exchange.rest)
-        extra = {}
+        outcome, extra = _clean(outcome), {}
         if outcome.control or outcome.reviewer_calls:
             extra["ahalab"] = {"control": outcome.control, "reviewer_calls": outcome.reviewer_calls}
         return Piece(
@@ -215,6 +215,15 @@ class AsyncChat:
     def clean(self, text: str) -> str:
         """Some servers repeat the key they refuse."""
         return text.replace(self._key, "(the key)") if self._key else text
+
+
+def _clean(reply: Reply) -> Reply:
+    return replace(
+        reply,
+        text=mended(reply.text),
+        thinking=mended(reply.thinking),
+        finish=finish_word(reply.finish),
+    )
 
 
 class _Exchange(AbstractAsyncContextManager["_Exchange"]):

@@ -16,6 +16,7 @@ from ahalab.endpoints.reading import Trouble, choice_of, error_in, shown, text_o
 
 DONE = "[DONE]"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_WORD = re.compile("[A-Za-z0-9_-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,18 @@ class Broken(Exception):
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(f"{trouble.reason}: {trouble.detail}")
         self.trouble = trouble
+
+
+def mended(text: str) -> str:
+    """Text that has a UTF-8 form: two halves of a character (surrogates) are joined, a lone one is replaced."""
+    if not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def finish_word(finish: str) -> str:
+    """A finish reason that can be passed on: a short plain word, "unknown" where it is none."""
+    return finish if _WORD.fullmatch(finish) else "unknown"
 
 
 class EventReader:
@@ -153,8 +166,9 @@ class ChunkReader:
         tools = delta.get("tool_calls")
         if self.finish and (content or thinking or tools):
             raise _unreadable("text after the finish reason", data)
-        self.finish = self.finish or finish[:40]
-        return Piece(content, thinking, finish[:40], extra={"tool_calls": tools} if tools else {})
+        finish = finish_word(finish)
+        self.finish = self.finish or finish
+        return Piece(content, thinking, finish, extra={"tool_calls": tools} if tools else {})
 
     def _mended(self, part: str, text: str, finish: str) -> str:
         """Text that has a UTF-8 form: a character cut in two surrogates is joined over pieces, a lone half replaced."""
@@ -164,7 +178,7 @@ class ChunkReader:
         text, self._held[part] = held + text, ""
         if not finish and "\ud800" <= text[-1:] <= "\udbff":
             text, self._held[part] = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return mended(text)
 
     @staticmethod
     def _says_of_prompt(value: Mapping[str, Any]) -> bool:
