@@ -67,6 +67,12 @@ class EmbeddedEngine:
                 yield from run.step()
 
 
+def compaction(done: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Slots that rows leave, and the slots at the end whose rows move there, so that the others are 0 … n-1 again."""
+    left = len(done) - int(done.sum())
+    return np.flatnonzero(done[:left]), left + np.flatnonzero(~done[left:])
+
+
 def _check(prompts: Sequence[PromptTokens], sampling: Sampling, decoder: Decoder) -> None:
     seen: set[str] = set()
     limit = decoder.max_positions
@@ -203,8 +209,7 @@ class _Run:
         self._free_buffers.extend(self._buffer[done].tolist())
         prompts, counts = np.unique(self._row[done] // self._per_prompt, return_counts=True)
         left = len(done) - int(done.sum())
-        holes = np.flatnonzero(done[:left])
-        movers = left + np.flatnonzero(~done[left:])
+        holes, movers = compaction(done)
         self._cache.free(np.flatnonzero(done).tolist())
         self._cache.move(movers.tolist(), holes.tolist())
         for name in _ROW_ARRAYS:

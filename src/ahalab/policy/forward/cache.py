@@ -26,6 +26,8 @@ _BINS, _ROWS_PER_BIN = 4, 16
 all the time (128 rows, 480 to 1,280 samples of mean length 66, one core, alternating in one run)."""
 _SORT_AFTER = 2
 """Sort once the disorder has cost this many times the tokens that sorting copies (2, 4 and 8 measured)."""
+_SHRINK_AT = 4
+"""Memory is given back when it is more than this many times what the present rows need (our choice: seldom)."""
 
 
 def _bin_edges(n: int) -> Indices:
@@ -212,6 +214,18 @@ class SlotCache:
         self._company = None
         return order
 
+    @torch.inference_mode()
+    def shrink(self, n: int) -> None:
+        """See `KVCache`."""
+        length = int(self._own_lengths[:n].max()) if n else 0
+        room = min(self.capacity, max(_FIRST_BLOCK, length + length // 2))
+        if self._own[0].shape[0] * self._own[0].shape[1] > _SHRINK_AT * n * self._heads * room:
+            self._own = [self._grown(t, n, length, n, room) for t in self._own]
+        held = len(self._numbers)
+        longest = int(self._prompt_lengths.max()) if held else 0
+        if self._prompt[0].shape[0] * self._prompt[0].shape[1] > _SHRINK_AT * held * self._heads * longest:
+            self._prompt = [self._grown(t, held, longest, held, longest) for t in self._prompt]
+
     def _copy_rows(self, source: Indices, target: Indices) -> None:
         # A row that has just entered has written nothing, and its slot may lie beyond what is allocated so far.
         written = self._own_lengths[source] > 0
@@ -316,7 +330,7 @@ class SlotCache:
 
     def _grown(self, old: Tensor, entries: int, length: int, new_entries: int, new_length: int) -> Tensor:
         new = self._zeros(new_entries, new_length)
-        new[: entries * self._heads, :length] = old[: entries * self._heads]
+        new[: entries * self._heads, :length] = old[: entries * self._heads, :length]
         return new
 
     def _zeros(self, entries: int, length: int) -> Tensor:

@@ -45,6 +45,9 @@ class KVCache(Protocol):
     def forget(self, prompt: int) -> None:
         """Drop a prompt that no row reads any more and none will."""
 
+    def shrink(self, n: int) -> None:
+        """Only slots 0 … n-1 hold rows: give memory back where most of it is unused. For caches that never end."""
+
 
 class Decoder(Protocol):
     """A causal language model's forward over its own parameters (never a copy of them), in its own dtype.

@@ -65,6 +65,9 @@ class LaneCache:
     def tidy(self, n: int) -> None:
         """Lanes have no order that matters."""
 
+    def shrink(self, n: int) -> None:
+        """A lane's memory goes with its last row."""
+
     @torch.inference_mode()
     def free(self, slots: Sequence[int]) -> None:
         """Forget what these slots hold."""

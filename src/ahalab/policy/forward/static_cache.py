@@ -129,6 +129,9 @@ class StaticCache(SlotCache):
     def tidy(self, n: int) -> None:
         """Rows of unequal age cost nothing here, or no more than sorting them would."""
 
+    def shrink(self, n: int) -> None:
+        """The storage outlives its caches, and its graphs point into it."""
+
     def next_rows(self, chosen: Indices) -> Rows:
         """Count one more token for these slots; returns where it goes and what each row reads."""
         places, own = self._prompt_of[chosen], self._own_lengths[chosen]
