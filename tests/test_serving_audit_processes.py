@@ -162,9 +162,7 @@ def test_a_server_that_is_gone_refuses_rows_and_takes_them_again_once_it_is_back
         assert (report.sound, report.rows) == (True, 4)
 
 
-def test_a_hanging_worker_does_not_hold_up_the_others_for_ever(
-    server: PostgresServer, tmp_path: Path
-) -> None:
+def test_a_hanging_worker_does_not_hold_up_the_others_for_ever(server: PostgresServer) -> None:
     database = Database(server.new_database())
     with database.connect() as connection:
         limit = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar()

@@ -37,7 +37,7 @@ class Suggestions:
     without: tuple[tuple[str, str], ...]
     """Exchange and term for which no phrase tells the harmless use from the true hits."""
     true_hits: int
-    """Dialogues that the phrases were checked against."""
+    """Flagged dialogues, rightly so, that the phrases were checked against."""
     lacking: int
     """Labelled dialogues whose text is gone or was never kept."""
 
@@ -53,13 +53,15 @@ class _Place:
 
 
 def suggested_phrases(exchanges: Iterable[Recorded], labels: Mapping[str, Label]) -> Suggestions:
-    """For each term in a false positive: the shortest phrase around it that is in no confirmed true hit.
+    """Phrases around the terms of false positives that are in no confirmed true hit.
 
-    Folded texts are compared, as the matcher does. A true hit is flagged and violates, by a label or the reviewer.
+    First those that spare most false positives, then the shortest (greedy cover): "banana bread" twice goes before "a
+    banana" and "my banana". Folded texts are compared, as the matcher does. A true hit is flagged and violates, by a
+    label or the reviewer.
     """
     places: list[_Place] = []
-    true_hits: list[str] = []
-    lacking = 0
+    true_texts: list[str] = []
+    true_hits = lacking = 0
     for one in exchanges:
         label = labels.get(one.exchange)
         truth = truly_violates(label, one.verdict, one.would != "release")
@@ -69,24 +71,35 @@ def suggested_phrases(exchanges: Iterable[Recorded], labels: Mapping[str, Label]
             else:
                 places.extend(_places(one))
         elif one.flagged and truth and one.text is not None:
-            true_hits.extend(folded_text(text) for text in _all_texts(one))
-    found: dict[tuple[str, str], list[_Place]] = defaultdict(list)
+            true_hits += 1
+            true_texts.extend(folded_text(text) for text in _all_texts(one))
+    suggested, without = _cover(places, true_texts)
+    return Suggestions(tuple(suggested), tuple(dict.fromkeys(without)), true_hits, lacking)
+
+
+def _cover(places: list[_Place], true_texts: list[str]) -> tuple[list[Suggestion], list[tuple[str, str]]]:
     shown: dict[tuple[str, str], str] = {}
-    without: list[tuple[str, str]] = []
-    for place in places:
-        phrase = _shortest(place, true_hits)
-        if phrase is None:
-            without.append((place.exchange, place.term))
-        else:
-            key = (folded_text(phrase), place.term)
-            shown.setdefault(key, phrase)
-            found[key].append(place)
-    suggested = [
-        Suggestion(shown[key], key[1], where[0].category, tuple(dict.fromkeys(one.exchange for one in where)))
-        for key, where in found.items()
-    ]
-    suggested.sort(key=lambda one: (-len(one.spares), one.term, one.phrase))
-    return Suggestions(tuple(suggested), tuple(dict.fromkeys(without)), len(true_hits), lacking)
+    covers: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for number, place in enumerate(places):
+        for phrase in _phrases(place):
+            key = (folded_text(place.term), folded_text(phrase))
+            if key[0] != key[1]:
+                shown.setdefault(key, phrase)
+                covers[key].add(number)
+    left = set(range(len(places)))
+    suggested: list[Suggestion] = []
+    while left:
+        # What covers nothing that is left is out for good, and so is what a true hit holds.
+        covers = {key: numbers & left for key, numbers in covers.items() if numbers & left}
+        order = sorted(covers, key=lambda key: (-len(covers[key]), len(key[1]), key[1].find(key[0]), key[1]))
+        best = next((key for key in order if not any(key[1] in text for text in true_texts)), None)
+        if best is None:
+            break
+        spared = [places[number] for number in sorted(covers[best])]
+        names = tuple(dict.fromkeys(one.exchange for one in spared))
+        suggested.append(Suggestion(shown[best], spared[0].term, spared[0].category, names))
+        left -= covers[best]
+    return suggested, [(places[number].exchange, places[number].term) for number in sorted(left)]
 
 
 def _places(one: Recorded) -> Iterator[_Place]:
@@ -117,24 +130,17 @@ def _all_texts(one: Recorded) -> Iterator[str]:
     yield from (text for text in (one.text.reply, one.text.thinking) if text)
 
 
-def _shortest(place: _Place, true_hits: list[str]) -> str | None:
-    """The shortest phrase of whole words (single characters in Chinese) that covers the term and is more than it."""
-    low, high = max(0, place.start - LONGEST), min(len(place.text), place.end + LONGEST)
-    pieces = list(_pieces(place.text, low, high))
-    starts = sorted({start for start, _ in pieces if start <= place.start} | {place.start}, reverse=True)
-    ends = sorted({end for _, end in pieces if end >= place.end} | {place.end})
-    options = sorted(
-        (end - start, place.start - start, start, end)
-        for start in starts
-        for end in ends
-        if end - start <= place.end - place.start + LONGEST and (start, end) != (place.start, place.end)
+def _phrases(place: _Place) -> Iterator[str]:
+    """Phrases of whole words (single characters in Chinese) that cover the term and are more than it."""
+    pieces = list(
+        _pieces(place.text, max(0, place.start - LONGEST), min(len(place.text), place.end + LONGEST))
     )
-    for _, _, start, end in options:
-        phrase = place.text[start:end].strip()
-        folded = folded_text(phrase)
-        if folded != folded_text(place.term) and not any(folded in hit for hit in true_hits):
-            return phrase
-    return None
+    starts = {start for start, _ in pieces if start <= place.start} | {place.start}
+    ends = {end for _, end in pieces if end >= place.end} | {place.end}
+    for start in starts:
+        for end in ends:
+            if end - start <= place.end - place.start + LONGEST and (start, end) != (place.start, place.end):
+                yield place.text[start:end]
 
 
 def _pieces(text: str, low: int, high: int) -> Iterator[tuple[int, int]]:
