@@ -1,0 +1,78 @@
+// One round on the page: a question, and what became of its reply. `draw` may be called as often as one likes.
+
+import { copy, h, say, seconds, shown, visible } from "./dom.js";
+import { draw as drawMarkdown } from "./markdown.js";
+
+export class RoundView {
+  // `act`: what the buttons do: retry(), edit(), key(), fresh()
+  constructor(round, act) {
+    this.round = round;
+    this.act = act;
+    this.thinkingText = h("div", { class: "text" });
+    this.summary = h("summary");
+    this.thinking = h("details", { class: "thinking", hidden: true }, this.summary, this.thinkingText);
+    this.state = h("p", { class: "state" });
+    this.answer = h("div", { class: "text answer" });
+    this.note = h("div");
+    this.tools = h("div", { class: "tools" });
+    this.title = h("h2", { class: "unseen" });
+    this.reply = h("article", { class: "reply" }, this.title, this.state, this.thinking, this.answer, this.note, this.tools);
+    this.node = h("section", { class: "round" },
+      h("article", { class: "question" }, h("h2", { class: "unseen" }, "You"), h("p", { dir: "auto" }, shown(round.question))), this.reply);
+    this.drawn = "";
+  }
+
+  draw(last) {
+    const { reply } = this.round, live = reply.state === "waiting" || reply.state === "answering";
+    if (!this.title.textContent) this.title.append(...shown(`Reply of ${reply.model || "the model"}`));
+    this.reply.setAttribute("aria-busy", String(live));
+    drawMarkdown(this.answer, reply.text);
+    drawMarkdown(this.thinkingText, reply.thinking);
+    const open = live && !reply.text && reply.thinking;
+    this.thinkingText.classList.toggle("streaming", Boolean(open));
+    this.answer.classList.toggle("streaming", live && Boolean(reply.text));
+    this.thinking.hidden = !reply.thinking;
+    this.summary.textContent = open ? `Thinking… ${Math.floor(reply.seconds)} s` : `Thought for ${seconds(reply.seconds)}`;
+    this.state.hidden = !(live && (reply.slow || (!reply.text && !reply.thinking)));
+    this.state.textContent = reply.slow ? "The server is at work; nothing new can be shown yet." : "Waiting for the first word…";
+    this.state.classList.toggle("streaming", !this.state.hidden);
+    const key = `${reply.state} ${last} ${reply.left || 0}`;
+    if (live) this.tools.replaceChildren();
+    if (key === this.drawn || live) { if (live) { this.drawn = ""; this.note.replaceChildren(); } return; }
+    if (this.drawn.split(" ")[0] !== reply.state) this.note.replaceChildren(...noteOf(reply));
+    this.drawn = key;
+    this.tools.replaceChildren(...this.buttons(last));
+  }
+
+  buttons(last) {
+    const { reply } = this.round, made = [];
+    const button = (name, label, call, more) => {
+      const held = this.tools.querySelector(`[data-name="${name}"]`) || h("button", { type: "button", class: "small", "data-name": name, onclick: call });
+      held.textContent = label;
+      held.disabled = Boolean(more?.off);
+      made.push(held);
+    };
+    if (reply.text) button("copy", "Copy", async () => say(await copy(visible(this.round.reply.text)) ? "The reply is copied." : "The browser does not allow copying."));
+    if (last && reply.key) button("key", "Enter an API key", () => this.act.key());
+    if (last && reply.reason === "retracted_history") button("fresh", "New conversation", () => this.act.fresh());
+    if (last) button("retry", reply.left ? `Try again in ${reply.left} s` : "Try again", () => this.act.retry(), { off: reply.left });
+    if (last) button("edit", "Change the question", () => this.act.edit());
+    return made;
+  }
+}
+
+function noteOf(reply) {
+  if (reply.state === "withdrawn") {
+    const facts = [reply.category && `Category: ${reply.category}`, reply.verdict && `Decision: ${reply.verdict}`].filter(Boolean).join(" · ");
+    return [h("div", { class: "note withdrawn" },
+      h("p", { class: "note-title" }, "Reply withdrawn"),
+      h("p", { dir: "auto" }, shown(reply.note || "The server withdrew this reply because of its content.")),
+      h("p", { class: "small-print" }, shown(facts ? `${facts}. ` : ""), "This question is not sent again with later ones."))];
+  }
+  if (reply.state === "failed") {
+    return [h("div", { class: "note failed" }, h("p", { class: "note-title" }, shown(reply.note)), reply.said ? h("p", { dir: "auto" }, "The server says: ", shown(reply.said)) : null)];
+  }
+  if (reply.state === "stopped") return [h("p", { class: "small-print" }, reply.text || reply.thinking ? "Stopped. A reply without its end is not kept in the browser." : "Stopped before its end; its text is not kept.")];
+  if (reply.state === "cut") return [h("p", { class: "small-print" }, "The reply ends here because it reached its longest length.")];
+  return [];
+}
