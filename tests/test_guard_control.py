@@ -228,6 +228,7 @@ def test_a_sampled_violation_is_a_miss_and_is_retracted(stream: bool) -> None:
     assert not decision.flagged
     assert decision.action == "retract"
     assert control.counts.of("missed_by_keywords", "default") == 1
+    assert control.counts.of("retracted", "default") == 1
     assert sent[-1].finish == "content_filter"
 
 
