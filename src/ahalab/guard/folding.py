@@ -24,6 +24,9 @@ Places = NDArray[np.int64]
 
 DATA = Path(__file__).with_name("data")
 HIGHEST = 0x110000
+LATIN, ODD_LATIN = 1, 2
+"""Scripts. Odd are Latin letters from U+0180 on that fold to none of a to z, such as those of phonetic writing."""
+I_OR_L, ANY = 1, 2
 SIMPLE_SCRIPTS_END = 0x30000
 """Beyond this plane nothing folds (private use, unassigned), but for tags and variation selectors."""
 
@@ -41,8 +44,23 @@ _ORNAMENT_BASES = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F), (0xFF21, 0xFF5A), (0x1D400, 0x1D7FF),
     (0x0030, 0x0039),
 )  # fmt: skip
+_WITHOUT_WORDS = frozenset(
+    {
+        "CJK",
+        "HANGUL",
+        "HIRAGANA",
+        "KATAKANA",
+        "HENTAIGANA",
+        "BOPOMOFO",
+        "HALFWIDTH",
+        "IDEOGRAPHIC",
+        "VERTICAL",
+        "MASU",
+    }
+)
+"""First words of the names of letters that are written without spaces between words."""
 _LETTER_NAME = re.compile(
-    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL |SCRIPT |DOTLESS |INSULAR |LONG |HALF |REVERSED )?"
+    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL |SCRIPT |DOTLESS |INSULAR |HALF |REVERSED )?"
     r"|(?:NEGATIVE )?(?:SQUARED|CIRCLED) LATIN CAPITAL LETTER |CROSSED NEGATIVE SQUARED LATIN CAPITAL LETTER "
     r"|REGIONAL INDICATOR SYMBOL LETTER |DOUBLE-STRUCK (?:ITALIC )?(?:SMALL|CAPITAL) |SCRIPT (?:SMALL|CAPITAL) "
     r"|MATHEMATICAL [A-Z -]*(?:SMALL|CAPITAL) )([A-Z])(?: WITH .*)?"
@@ -72,6 +90,11 @@ class Tables:
     """Of folded characters: what may stand between the letters of a stretched word (spaces, punctuation, symbols)."""
     leet: Codes
     """Of folded characters: the letter that a digit or sign stands for; itself otherwise."""
+    script: NDArray[np.uint8]
+    """Of raw letters: a number for the script, `LATIN`, `ODD_LATIN` or another; 0 for Han, kana, Hangul and whatever is
+    no letter."""
+    doubtful: NDArray[np.uint8]
+    """Of raw letters in a word that mixes scripts: `ANY` may stand for any Latin letter, `I_OR_L` for one of these."""
 
 
 @lru_cache(maxsize=1)
@@ -88,11 +111,20 @@ def tables() -> Tables:
     base = np.zeros(HIGHEST, dtype=np.bool_)
     for low, high in _ORNAMENT_BASES:
         base[low : high + 1] = True
+    script, doubtful = np.zeros(HIGHEST, dtype=np.uint8), np.zeros(HIGHEST, dtype=np.uint8)
+    scripts: dict[str, int] = {"LATIN": LATIN, "odd": ODD_LATIN}
     for code in range(SIMPLE_SCRIPTS_END):
         if 0xAC00 <= code <= 0xD7A3 or 0xD800 <= code <= 0xF8FF:
             continue  # Hangul syllables stay whole; surrogates and private use stay
         character = chr(code)
         folded = _folded_character(character, look_alike, simplified)
+        if unicodedata.category(character)[0] == "L":
+            script[code] = number = _script(character, folded, scripts)
+            if len(folded) == 1 and code > 0x7F and number:
+                if number != LATIN:
+                    doubtful[code] = ANY
+                elif folded in "il":
+                    doubtful[code] = I_OR_L
         if folded == character:
             continue
         if len(folded) > 1:
@@ -107,7 +139,7 @@ def tables() -> Tables:
     leet = np.arange(HIGHEST, dtype=np.uint32)
     for sign, letter in _letters_for("signs.yaml").items():
         leet[ord(sign)] = ord(letter)
-    return Tables(single, expands, several, mark, base, separator, leet)
+    return Tables(single, expands, several, mark, base, separator, leet, script, doubtful)
 
 
 def _folded_character(character: str, look_alike: dict[str, str], simplified: dict[str, str]) -> str:
@@ -137,7 +169,26 @@ def _folded_character(character: str, look_alike: dict[str, str], simplified: di
         composed = unicodedata.normalize("NFKC", character)
         kept = composed if composed.strip() else kept
     folded = "".join(look_alike.get(one, one) for one in kept).casefold()
+    folded = "".join(look_alike.get(one, one) for one in folded)
+    if folded[0] == " " and any(one.isalpha() for one in folded):
+        folded = (
+            folded.strip()
+        )  # a letter that stands alone as a mark: the space is Unicode's, not the reader's
     return "".join(simplified.get(one, one) for one in folded)
+
+
+def _script(character: str, folded: str, scripts: dict[str, int]) -> int:
+    """The number of a letter's script, by the first word of its base letter's name; `scripts` learns new ones."""
+    base = unicodedata.normalize("NFKD", character)[0]
+    if not base.isalpha():
+        base = character
+    word = re.split(r"[ -]", unicodedata.name(base, ""), maxsplit=1)[0]
+    if not word or word in _WITHOUT_WORDS:
+        return 0
+    if word == "LATIN":
+        known = all("a" <= one <= "z" for one in folded)
+        return LATIN if known or ord(character) < 0x180 else ODD_LATIN
+    return scripts.setdefault(word, len(scripts) + 1)
 
 
 def _is_ornament(character: str) -> bool:

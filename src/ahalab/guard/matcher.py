@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import ahocorasick_rs
 
 from ahalab.guard.folding import codes_of
+from ahalab.guard.mixed import is_doubtful, search, trie_of
 from ahalab.guard.term import Term, TermList
-from ahalab.guard.views import PLAIN, VIEWS, Ground, View, ground, is_hit, pattern, read_views
+from ahalab.guard.views import ALL_VIEWS, PLAIN, VIEWS, Ground, View, is_hit, pattern, read_views
 
 Find = tuple[View, int, int, int]
 """View, index of the term, raw start, raw end."""
@@ -57,6 +58,7 @@ class Matcher:
 
     def __init__(self, terms: TermList) -> None:
         self.terms = terms
+        self._trie = trie_of(terms)
         self._views: list[tuple[View, Patterns, ahocorasick_rs.AhoCorasick]] = []
         for view in VIEWS:
             patterns = patterns_of(terms, view)
@@ -72,19 +74,24 @@ class Matcher:
         allowed: list[tuple[int, int]] = []
         for view, patterns, automaton in self._views:
             reading = readings[view]
-            source = text if view == "raw" else reading.text
-            for which, begin, end in automaton.find_matches_as_indexes(source, overlapping=True):
+            for which, begin, end in automaton.find_matches_as_indexes(reading.text, overlapping=True):
                 first, last = int(reading.places[begin]), int(reading.places[end - 1]) + 1
                 owner = patterns.owners[which]
                 if owner < 0:
                     allowed.append((first, last))
                 else:
                     finds.append((view, owner, first, last))
+        folded, places = readings["folded"].codes, readings["folded"].places
+        if is_doubtful(codes):
+            found = search(self._trie, folded, codes[places], 0, ended=True).finds
+            finds += [("mixed", owner, int(places[a]), int(places[b - 1]) + 1) for owner, a, b in found]
         if not finds:
             return []
         hits = (
             Hit(self.terms.terms[owner], first, last, views)
-            for owner, first, last, views in certain(ground(codes), self.terms.terms, finds)
+            for owner, first, last, views in certain(
+                Ground(0, codes, folded, places), self.terms.terms, finds
+            )
             if not covered(first, last, allowed)
         )
         return list(spaced_out(merged(hits)))
@@ -98,10 +105,15 @@ def certain(
     for view, owner, first, last in finds:
         places.setdefault((owner, first, last), []).append(view)
     for (owner, first, last), views in places.items():
-        plain = [view for view in views if view in PLAIN]
-        judged = plain[:1] or views
-        if any(is_hit(ground, terms[owner], view, first, last) for view in judged):
-            yield owner, first, last, tuple(plain or views)
+        term = terms[owner]
+        if PLAIN in views:
+            if is_hit(ground, term, PLAIN, first, last):
+                yield owner, first, last, ("raw", PLAIN) if ground.is_raw(term, first, last) else (PLAIN,)
+            continue
+        counts = [view for view in views if is_hit(ground, term, view, first, last)]
+        if counts:
+            # A guess that does not count is none; the other views find what they find.
+            yield owner, first, last, tuple(one for one in views if one in counts or one != "mixed")
 
 
 def covered(start: int, end: int, allowed: Iterable[tuple[int, int]]) -> bool:
@@ -115,7 +127,7 @@ def merged(hits: Iterable[Hit]) -> list[Hit]:
     for hit in hits:
         key = (hit.start, hit.end, hit.term.folded)
         known = found.get(key)
-        views = tuple(one for one in VIEWS if one in (known.views if known else ()) or one in hit.views)
+        views = tuple(one for one in ALL_VIEWS if one in (known.views if known else ()) or one in hit.views)
         found[key] = replace(hit, views=views)
     return [found[key] for key in sorted(found)]
 

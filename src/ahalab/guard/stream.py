@@ -12,8 +12,9 @@ from collections import deque
 import numpy as np
 
 from ahalab.guard.automaton import Automaton
-from ahalab.guard.folding import Codes, codes_of, fold_codes
+from ahalab.guard.folding import Codes, Places, codes_of, fold_codes
 from ahalab.guard.matcher import Find, Hit, Patterns, certain, covered, merged, patterns_of, spaced_out
+from ahalab.guard.mixed import TermTrie, is_doubtful, search, trie_of
 from ahalab.guard.term import LONGEST, TermList
 from ahalab.guard.views import PLAIN, VIEWS, WIDEST_GAP, View, ground, read_views
 
@@ -26,6 +27,7 @@ class StreamList:
 
     def __init__(self, terms: TermList) -> None:
         self.terms = terms
+        self.trie = trie_of(terms)
         self.views: list[tuple[View, Patterns, Automaton]] = []
         for view in VIEWS:
             patterns = patterns_of(terms, view)
@@ -56,8 +58,37 @@ class _ViewState:
     def live_from(self, length: int) -> int:
         """Raw index of the earliest character that may still begin a find; `length` where none does."""
         live = self._automaton.live(self._state)
-        stretched = self.view not in PLAIN and live and length - 1 - self._places[-1] > WIDEST_GAP
+        stretched = self.view != PLAIN and live and length - 1 - self._places[-1] > WIDEST_GAP
         return length if not live or stretched else self._places[-live]
+
+
+class _MixedState:
+    """The last folded characters, where words that mix scripts are searched."""
+
+    def __init__(self, trie: TermTrie) -> None:
+        self._trie = trie
+        self._folded: Codes = np.zeros(0, np.uint32)
+        self._raw: Codes = np.zeros(0, np.uint32)
+        self._places: Places = np.zeros(0, np.int64)
+        self._live: int | None = None
+
+    def feed(self, folded: Codes, raw: Codes, places: Places, ended: bool) -> list[tuple[int, int, int]]:
+        """Finds that end in the piece: (owner, raw begin, raw end)."""
+        known = min(len(self._folded), 2 * LONGEST)
+        self._folded = np.concatenate((self._folded[-2 * LONGEST :], folded))
+        self._raw = np.concatenate((self._raw[-2 * LONGEST :], raw))
+        self._places = np.concatenate((self._places[-2 * LONGEST :], places))
+        self._live = None
+        if not is_doubtful(self._raw):
+            return []
+        found = search(self._trie, self._folded, self._raw, known, ended)
+        if found.live is not None:
+            self._live = int(self._places[found.live])
+        return [(owner, int(self._places[a]), int(self._places[b - 1]) + 1) for owner, a, b in found.finds]
+
+    def live_from(self, length: int) -> int:
+        """As that of `_ViewState`."""
+        return length if self._live is None else self._live
 
 
 class Stream:
@@ -66,6 +97,7 @@ class Stream:
     def __init__(self, terms: StreamList) -> None:
         self._terms = terms.terms
         self._views = [_ViewState(*one) for one in terms.views]
+        self._mixed = _MixedState(terms.trie)
         self._base = False
         self._kept: Codes = np.zeros(0, np.uint32)
         self._kept_from = 0
@@ -100,13 +132,15 @@ class Stream:
                     self._allowed.append((begin, end))
                 else:
                     self._waiting.append((state.view, owner, begin, end))
+        folded = readings["folded"]
+        guessed = self._mixed.feed(folded.codes, codes[folded.places], folded.places + self._length, ended)
+        self._waiting += [("mixed", *one) for one in guessed]
         self._kept = np.concatenate((self._kept, codes))
         self._length += len(codes)
-        live = (
-            self._length
-            if ended
-            else min((one.live_from(self._length) for one in self._views), default=self._length)
-        )
+        live = self._length
+        if not ended:
+            live = min((one.live_from(live) for one in self._views), default=live)
+            live = min(live, self._mixed.live_from(live))
         new = self._decide(live, ended)
         begins = [begin for _, _, begin, _ in self._waiting]
         self.safe = self._length if ended else max(self.safe, min((live, *begins)))

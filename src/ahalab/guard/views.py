@@ -1,11 +1,12 @@
-"""The four readings of a text in which terms are looked for, and what makes a find in one of them a hit.
+"""The readings of a text in which terms are looked for, and what makes a find in one of them a hit.
 
 raw       as it stands
 folded    without disguise: width, case, hidden characters, look-alikes, traditional Chinese (`folding`)
 squeezed  folded, without what stands between letters: "b.o.m.b"
 leet      squeezed, with digits and signs read as letters: "b0mb"
+mixed     folded, with unknown foreign letters guessed in words that mix scripts (`mixed`)
 
-The last two see words that are not there ("…mob, but…" holds "bbut"), so a find in them must look like a disguise.
+Squeezed and leet see words that are not there ("…mob, but…" holds "bbut"), so a find in them must look like a disguise.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ahalab.guard.folding import Codes, Places, codes_of, fold_codes, leet, squeeze, tables, text_of
+from ahalab.guard.mixed import agrees
 from ahalab.guard.term import Term
 
 Flags = NDArray[np.bool_]
-View = Literal["raw", "folded", "squeezed", "leet"]
-VIEWS: tuple[View, ...] = ("raw", "folded", "squeezed", "leet")
-PLAIN: frozenset[View] = frozenset({"raw", "folded"})
+View = Literal["raw", "folded", "squeezed", "leet", "mixed"]
+VIEWS: tuple[View, ...] = ("folded", "squeezed", "leet")
+"""Those that an automaton walks through. What stands there raw is found folded, and told by comparing."""
+ALL_VIEWS: tuple[View, ...] = ("raw", *VIEWS, "mixed")
+PLAIN: View = "folded"
 """Where a find needs no more than its word boundary."""
 WIDEST_GAP = 8
 """Characters that may stand between two letters of a stretched word; our choice. It bounds what a stream holds back."""
@@ -39,6 +43,7 @@ class Reading:
     """One view of a text, or of the next piece of one."""
 
     text: str
+    codes: Codes
     places: Places
     """[characters of `text`] index in the raw text."""
 
@@ -50,17 +55,14 @@ def read_views(codes: Codes, base_before: bool = False) -> tuple[dict[View, Read
     squeezed, squeezed_places = squeeze(folded, places)
     leeted, leet_places = squeeze(signs, places)
     return {
-        "raw": Reading(text_of(codes), np.arange(len(codes), dtype=np.int64)),
-        "folded": Reading(text_of(folded), places),
-        "squeezed": Reading(text_of(squeezed), squeezed_places),
-        "leet": Reading(text_of(leeted), leet_places),
+        "folded": Reading(text_of(folded), folded, places),
+        "squeezed": Reading(text_of(squeezed), squeezed, squeezed_places),
+        "leet": Reading(text_of(leeted), leeted, leet_places),
     }, base
 
 
 def pattern(term: Term, view: View) -> str | None:
     """What is looked for in a view; None where the term is not looked for there."""
-    if view == "raw":
-        return term.text
     if view == "folded":
         return term.folded
     if not term.spaced:
@@ -88,6 +90,11 @@ class Ground:
     folded: Codes
     places: Places
     """[folded] index in the whole text."""
+
+    def is_raw(self, term: Term, begin: int, end: int) -> bool:
+        """Whether raw [begin, end) is the term as it is written."""
+        raw = self.raw[begin - self.start : end - self.start]
+        return len(raw) == len(term.text) and text_of(raw) == term.text
 
     def inside(self, begin: int, end: int) -> slice:
         """The folded characters that come from raw [begin, end)."""
@@ -168,7 +175,14 @@ def _own_gaps(folded: str) -> Flags:
     return np.diff(np.flatnonzero(~tables().separator[codes_of(folded)])) > 1
 
 
+def _mixed(ground: Ground, term: Term, inside: slice, begin: int, end: int) -> bool:  # noqa: ARG001 - as its siblings
+    """Letters of several scripts in one word, those that are known as the term has them."""
+    raw = ground.raw[ground.places - ground.start]
+    return agrees(term.folded, ground.folded, raw, inside.start, inside.stop)
+
+
 _CHECKS: Mapping[View, Callable[[Ground, Term, slice, int, int], bool]] = {
     "squeezed": _stretched,
     "leet": _spelled,
+    "mixed": _mixed,
 }
