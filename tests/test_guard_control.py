@@ -101,9 +101,7 @@ async def _broken() -> str:
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
 @pytest.mark.parametrize("on_error", ["retract", "allow"])
-@pytest.mark.parametrize(
-    "fault", [{"ready": _down}, {"ready": _broken}, {"matcher": None, "streams": None}]
-)
+@pytest.mark.parametrize("fault", [{"ready": _down}, {"ready": _broken}, {"matcher": None, "streams": None}])
 def test_what_cannot_be_controlled_is_refused_under_every_setting(
     mode: str, on_error: str, fault: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
