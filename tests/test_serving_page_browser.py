@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 THINKING = (
-    "The person wants to know why the sky is blue.\n\nLight from the sun holds **all colours**. Air scatters "
-    "short waves far more than long ones: the strength goes with the inverse fourth power of the wavelength.\n\nWhy not violet? "
-    "Wait, there is less violet in sunlight, and the eye sees it less."
+    "The person wants to know why the sky is blue.\n\nLight from the sun holds **all colours**. Air scatters short "
+    "waves far more than long ones: the strength goes with the inverse fourth power of the wavelength.\n\nWhy not "
+    "violet? Wait, there is less violet in sunlight, and the eye sees it less."
 )
 ANSWER = """The sky is blue because **air scatters blue light more than red light**.
 
