@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ahalab.cli.console import errors, output
+from ahalab.errors import UserError
 
 if TYPE_CHECKING:
+    from ahalab.guard.records import Mode
     from ahalab.serving.opening import Parts
     from ahalab.serving.running import Ready
     from ahalab.serving.settings import GatewaySettings
@@ -22,6 +24,9 @@ FolderOption = Annotated[
 PolicyOption = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="NAME|FILE", help="Profile or policy file; the first is the default."),
+]
+ModeOption = Annotated[
+    str | None, typer.Option("--mode", help="shadow or enforce, whatever the policies say.")
 ]
 TermsOption = Annotated[
     Path | None, typer.Option("--terms", help="Folder or file of terms instead of the bundled ones.")
@@ -77,6 +82,13 @@ InsecureOption = Annotated[
         "--insecure", help="Answer also what cannot be checked or recorded. Logged and counted each time."
     ),
 ]
+
+
+def mode_of(word: str | None) -> Mode | None:
+    """UserError for another word."""
+    if word in (None, "shadow", "enforce"):
+        return word  # type: ignore[return-value]
+    raise UserError(f"--mode {word}: expected shadow or enforce")
 
 
 def announce(parts: Parts, models: tuple[str, ...], page: bool) -> Ready:

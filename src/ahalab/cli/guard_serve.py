@@ -35,6 +35,7 @@ def serve(
     ] = None,
     folder: given.FolderOption = given.DEFAULT_FOLDER,
     policies: given.PolicyOption = None,
+    mode: given.ModeOption = None,
     terms: given.TermsOption = None,
     reviewer: given.ReviewerOption = None,
     audit: given.AuditOption = None,
@@ -77,6 +78,7 @@ def serve(
         audit_heads=audit_heads,
         keep_text=not no_text,
         retention_days=retention_days,
+        mode=given.mode_of(mode),
     )
     given.warn(settings, reviewer)
     model = open_upstream(upstream, named(models or []), upstream_key_env, settings.reply_seconds)

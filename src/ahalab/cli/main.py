@@ -24,6 +24,7 @@ from ahalab.cli import (
     review,
     run,
     safety,
+    serve,
     status,
     table,
     ui,
@@ -51,6 +52,7 @@ app.command("report")(report.report)
 app.command("probe")(probe.probe)
 app.command("ui")(ui.ui)
 app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)
 app.command("analyse")(analyse.analyse)
 app.add_typer(base.app, name="base")

@@ -67,6 +67,7 @@ class Controls:
         make_reviewer: called for each policy, and again when it changes; None where it has no reviewer.
         terms: folder or file of terms for all policies.
         terms_of: by policy name, terms of its own.
+        mode: instead of each policy's own.
 
     Raises:
         UserError: a file is broken, or a name stands twice. Later such failures only show in `status` and the log.
@@ -80,13 +81,14 @@ class Controls:
         *,
         terms: Path = BUNDLED,
         terms_of: Mapping[str, Path] | None = None,
+        mode: Mode | None = None,
         ready: Ready = always_ready,
         insecure: bool = False,
         clock: Clock = time.monotonic,
     ) -> None:
         self._make_reviewer, self._history, self._clock = make_reviewer, history, clock
         self._terms, self._terms_of = terms, dict(terms_of or {})
-        self._ready, self._insecure = ready, insecure
+        self._ready, self._insecure, self._mode = ready, insecure, mode
         self._kept: dict[str, _Kept] = {}
         self._failure = _Failure()
         self._reloading = asyncio.Lock()
@@ -114,10 +116,10 @@ class Controls:
     def get(self, name: str = "", mode: Mode | None = None) -> RiskControl:
         """The control of a policy, as it is now; hold on to it for the whole of one exchange.
 
-        `mode` is the key's own; the policy's when left out. KeyError: no such policy.
+        `mode` is the key's own; the server's or else the policy's when left out. KeyError: no such policy.
         """
         loaded = self._loaded[name or self.names[0]]
-        return loaded.controls[mode or loaded.policy.mode]
+        return loaded.controls[mode or self._mode or loaded.policy.mode]
 
     async def reload(self) -> bool:
         """Take up what has changed; whether it worked. What failed leaves everything as it was."""
@@ -173,7 +175,7 @@ class Controls:
         matcher = loaded.controls[loaded.policy.mode].matcher
         return {
             "version": loaded.policy.version,
-            "mode": loaded.policy.mode,
+            "mode": self._mode or loaded.policy.mode,
             "on_error": loaded.policy.on_error,
             "streaming": loaded.policy.streaming,
             "terms": len(matcher.terms.terms) if matcher else 0,

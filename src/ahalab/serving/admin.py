@@ -56,6 +56,7 @@ def _state(gateway: Gateway, why: str) -> dict[str, Any]:
         "why": why,
         "insecure": gateway.settings.insecure,
         "models": list(gateway.model.names),
+        "engine": getattr(gateway.model, "status", dict)(),
         "under_way": gateway.limits.under_way,
         "keys": len(keys.all()) if keys else 0,
         "keys_error": keys.error if keys else "",

@@ -24,6 +24,7 @@ from ahalab.errors import UserError
 from ahalab.guard.history import FileJournal, RetractedReplies
 from ahalab.guard.policy import Policy
 from ahalab.guard.protocols import Model, Reviewer
+from ahalab.guard.records import Mode
 from ahalab.guard.reload import Controls
 from ahalab.guard.term import BUNDLED
 from ahalab.runs.atomic import explaining_disk_errors
@@ -51,6 +52,8 @@ class Options:
     keep_text: bool = True
     retention_days: float | None = None
     page: bool = True
+    mode: Mode | None = None
+    """Instead of the policies' own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def open_parts(options: Options, settings: GatewaySettings) -> Parts:
             reviewers(options.reviewer),
             history,
             terms=options.terms,
+            mode=options.mode,
             ready=audit.ready,
             insecure=settings.insecure,
         )

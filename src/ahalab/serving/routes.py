@@ -148,7 +148,8 @@ async def health_of(gateway: Gateway) -> str:
     """Why requests are refused now; "" when they are not."""
     if gateway.draining:
         return "shutting down"
-    return await gateway.controls.get().unavailable()
+    ready = getattr(gateway.model, "ready", None)  # a local model knows whether its engine runs
+    return (ready() if ready else "") or await gateway.controls.get().unavailable()
 
 
 async def read_request(request: Request, gateway: Gateway) -> dict[str, Any]:
