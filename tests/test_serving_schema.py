@@ -16,11 +16,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from tests.serving_tools import Served, chat_body, text_body
 
 from ahalab.serving.fields import ChatBody
 from ahalab.serving.keys import SCOPES, Key, revoke_key
 from ahalab.serving.running import on_loopback
-from tests.serving_tools import Served, chat_body, text_body
 
 EXAMPLES = 25
 GUARDRAIL = "POST /beta/litellm_basic_guardrail_api"
