@@ -95,7 +95,7 @@ def frame(kind: str, text: str) -> dict[str, Any]:
             "ahalab": {
                 "retracted": True,
                 "verdict_id": VERDICT,
-                "category": "violence",
+                "category": "privacy",
                 "reason": "content_filter",
                 "text": text,
             }

@@ -92,7 +92,7 @@ def test_a_withdrawn_reply_is_shown_as_such_and_neither_printed_nor_sent_on(
 ) -> None:
     out = talk(aha, monkeypatch, server, "Bad\nNext\n", "--thinking")
     assert f"withdrawn: {TEXT}" in out
-    assert f"category violence; decision {VERDICT}" in out
+    assert f"category privacy; decision {VERDICT}" in out
     assert SECRET not in out
     assert server.asked[-1]["messages"] == [{"role": "user", "content": "Next"}]
 

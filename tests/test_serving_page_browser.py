@@ -531,6 +531,8 @@ def test_a_reply_that_is_not_streamed_is_read_too_and_so_is_its_withdrawal(
         assert "longest length" in page.locator(".reply").inner_text()
         ask(page, "b")
         page.locator(".withdrawn").wait_for()
+        assert page.locator(".withdrawn").inner_text().startswith("Not answered")
+        page.reload()
         page.locator(".tools").get_by_role("button", name="New conversation").click()
         assert page.locator(".round").count() == 0
 

@@ -85,7 +85,8 @@ class ReplyScreen:
             return
         text = withdrawal.text.strip() or "The server withdrew this reply because of its content."
         self._console.print(f"[bold yellow]withdrawn:[/] {_safe(text)}", highlight=False)
-        facts = {"category": withdrawal.category, "decision": withdrawal.verdict_id}
+        category = "" if withdrawal.category == "default" else withdrawal.category
+        facts = {"category": category, "decision": withdrawal.verdict_id}
         named = [f"{name} {_safe(value)}" for name, value in facts.items() if value]
         self._console.print(
             f"[dim]{'; '.join([*named, 'neither question nor reply is sent on'])}[/]", highlight=False

@@ -22,7 +22,7 @@ function messages() {
 async function ask(question) {
   if (running) return;
   const model = place("model").value;
-  const reply = { state: "waiting", text: "", thinking: "", seconds: 0, model, note: "", category: "", verdict: "" };
+  const reply = { state: "waiting", text: "", thinking: "", seconds: 0, model, note: "", category: "", verdict: "", reason: "" };
   const mine = conversation, run = { stop: new AbortController(), reply, ticks: 0, frame: 0 };
   mine.rounds.push({ question, reply });
   mine.title ||= question.trim().replace(/\s+/g, " ").slice(0, 80);

@@ -41,8 +41,8 @@ export function load(id) {
 function text(value) { return typeof value === "string" ? value : ""; }
 
 function readReply(value) {
-  const made = { state: STATES.includes(value?.state) ? value.state : "stopped", text: "", thinking: "", seconds: 0, model: text(value?.model), note: "", category: "", verdict: "" };
-  if (made.state === "withdrawn") return { ...made, note: text(value.note), category: text(value.category), verdict: text(value.verdict) };
+  const made = { state: STATES.includes(value?.state) ? value.state : "stopped", text: "", thinking: "", seconds: 0, model: text(value?.model), note: "", category: "", verdict: "", reason: "" };
+  if (made.state === "withdrawn") return { ...made, note: text(value.note), category: text(value.category), verdict: text(value.verdict), reason: text(value.reason) };
   if (made.state === "stopped") return made;
   return { ...made, text: text(value.text), thinking: text(value.thinking), seconds: Number(value.seconds) || 0 };
 }
@@ -62,8 +62,8 @@ export function save(conversation) {
   }
 }
 
-function keptReply({ state, text, thinking, seconds, model, note, category, verdict }) {
-  if (state === "withdrawn") return { state, model, note, category, verdict };
+function keptReply({ state, text, thinking, seconds, model, note, category, verdict, reason }) {
+  if (state === "withdrawn") return { state, model, note, category, verdict, reason };
   return state === "done" || state === "cut" ? { state, model, text, thinking, seconds } : { state: "stopped", model };
 }
 

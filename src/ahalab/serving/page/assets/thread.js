@@ -63,9 +63,9 @@ export class RoundView {
 
 function noteOf(reply) {
   if (reply.state === "withdrawn") {
-    const facts = [reply.category && `Category: ${reply.category}`, reply.verdict && `Decision: ${reply.verdict}`].filter(Boolean).join(" · ");
+    const facts = [!["", "default", "unavailable", "retracted_history"].includes(reply.category) && `Category: ${reply.category}`, reply.verdict && `Decision: ${reply.verdict}`].filter(Boolean).join(" · ");
     return [h("div", { class: "note withdrawn" },
-      h("p", { class: "note-title" }, "Reply withdrawn"),
+      h("p", { class: "note-title" }, reply.reason === "retracted_history" ? "Not answered" : "Reply withdrawn"),
       h("p", { dir: "auto" }, shown(reply.note || "The server withdrew this reply because of its content.")),
       h("p", { class: "small-print" }, shown(facts ? `${facts}. ` : ""), "This question is not sent again with later ones."))];
   }
