@@ -149,3 +149,21 @@ def test_more_rows_than_there_is_room_for_are_refused() -> None:
 
 def _lean() -> tuple[str]:
     return (ALL["llama, grouped heads"][0],)
+
+
+def test_rows_that_join_do_not_inherit_the_length_of_one_that_left() -> None:
+    decoder = make_decoder(build(*_lean()))
+    cache = decoder.new_cache(64, 1000)
+    decoder.prefill([[5] * 90, [6] * 3], cache, [[0], [1]])
+    for _ in range(400):
+        decoder.decode(torch.tensor([7, 8]), None, cache)
+    cache.free([0])
+    cache.forget(0)
+    cache.move([1], [0])
+    cache._own_lengths[0] = 40  # a row that has not come as far
+    decoder.prefill([[9] * 4] * 20, cache, [[at] for at in range(1, 21)])
+    decoder.decode(torch.full((21,), 7), None, cache)
+    rows, room = cache._own[0].shape[0] // cache._heads, cache._own[0].shape[1]  # type: ignore[attr-defined]
+    assert rows >= 21
+    assert room < 100
+    assert cache._prompt[0].shape[1] == 4  # type: ignore[attr-defined]

@@ -143,7 +143,9 @@ class SlotCache:
         need, longest = len(self._numbers), max(lengths)
         if need > have or longest > room:
             prompts = have if need <= have else max(need, have + have // 2)
-            self._prompt = [self._grown(t, held, room, prompts, max(longest, room)) for t in self._prompt]
+            # No longer than the longest that is held: one that has left must not set the size of all to come.
+            longest = int(self._prompt_lengths.max())
+            self._prompt = [self._grown(t, held, min(room, longest), prompts, longest) for t in self._prompt]
         self._company = None
         return numbers
 
@@ -323,10 +325,13 @@ class SlotCache:
             # Growing is also the moment to give back the rows of samples that finished.
             new_rows, new_room = rows, min(self.capacity, max(length, _FIRST_BLOCK, room + room // 2))
         elif rows > have:
-            new_rows, new_room = min(self.rows, max(rows, have + have // 2)), room
+            new_rows = min(self.rows, max(rows, have + have // 2))
+            longest = max(length, int(self._own_lengths[self._prompt_of >= 0].max()))
+            new_room = min(room, max(_FIRST_BLOCK, longest + longest // 2))
         else:
             return
-        self._own = [self._grown(t, min(have, new_rows), room, new_rows, new_room) for t in self._own]
+        kept = min(room, new_room)
+        self._own = [self._grown(t, min(have, new_rows), kept, new_rows, new_room) for t in self._own]
 
     def _grown(self, old: Tensor, entries: int, length: int, new_entries: int, new_length: int) -> Tensor:
         new = self._zeros(new_entries, new_length)
