@@ -153,7 +153,9 @@ class Served:
                     sent["Authorization"] = f"Bearer {self.tokens.get(key, key)}"
                 sent.update({name.replace("_", "-"): text for name, text in headers.items()})
                 content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-                return await client.request(method, path, content=content, headers=sent)
+                answer = await client.request(method, path, content=content, headers=sent)
+            await self.gateway.settled()
+            return answer
 
         return asyncio.run(asked())
 

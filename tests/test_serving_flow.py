@@ -40,33 +40,49 @@ def error_of(answer: Any) -> str:
     return str(events(answer)[-1]["error"]["code"])
 
 
+class Slow(MemoryAudit):
+    """Writes take a while; what is done is noted in order."""
+
+    def __init__(self, order: list[str]) -> None:
+        super().__init__()
+        self.order = order
+
+    async def intent(self, exchange: Exchange, policy: str) -> None:
+        await asyncio.sleep(0.05)
+        await super().intent(exchange, policy)
+        self.order.append("intent")
+
+    async def conclude(self, *row: Any) -> None:
+        await asyncio.sleep(0.05)
+        await super().conclude(*row)
+        self.order.append("concluded")
+
+
+def noting(app: Any, order: list[str]) -> Any:
+    """The app; bytes that go out are noted."""
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start" or message.get("body"):
+                order.append("bytes")
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return noted
+
+
 @pytest.mark.parametrize(("path", "body", "stream"), WAYS)
-def test_the_intent_is_durable_before_the_model_is_asked(
+def test_no_byte_goes_out_before_the_intent_is_durable(
     path: str, body: Any, stream: bool, tmp_path: Path
 ) -> None:
     order: list[str] = []
-
-    class Ordered(MemoryAudit):
-        async def intent(self, exchange: Exchange, policy: str) -> None:
-            await asyncio.sleep(0.02)
-            await super().intent(exchange, policy)
-            order.append("intent")
-
-        async def conclude(self, *row: Any) -> None:
-            await asyncio.sleep(0.02)
-            await super().conclude(*row)
-            order.append("concluded")
-
-    class Model(ScriptedModel):
-        async def answer(self, *asked: Any) -> Any:
-            order.append("model")
-            async for piece in super().answer(*asked):
-                yield piece
-
-    served = Served(tmp_path, audit=Ordered(), model=Model())
+    served = Served(tmp_path, audit=Slow(order))
+    served.app = noting(served.app, order)
     answer = served.ask(path, body(stream=stream))
     assert shown(answer) == "Hello there"
-    assert order == ["intent", "model", "concluded"]
+    assert order[0] == "intent"
+    assert order[-1] == "concluded"
     exchange, decision, reply, _, extra = served.audit.rows[0]
     assert (decision.action, reply, extra["tokens_in"], extra["tokens_out"]) == (
         "release",
@@ -77,26 +93,61 @@ def test_the_intent_is_durable_before_the_model_is_asked(
     assert exchange.id in answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("first", ["always", "flagged"])
+@pytest.mark.parametrize(("path", "body", "stream"), WAYS)
+def test_the_conclusion_is_durable_before_the_last_byte(
+    path: str, body: Any, stream: bool, first: str, tmp_path: Path
+) -> None:
+    order: list[str] = []
+    settings = {"conclude_first": first}
+    flagged = Served(tmp_path, audit=Slow(order), model=ScriptedModel(BAD_REPLY), settings=settings)
+    flagged.app = noting(flagged.app, order)
+    flagged.ask(path, body(stream=stream))
+    assert order[-2:] == ["concluded", "bytes"] if stream else order[1] == "concluded"
+    del order[:]
+    ordinary = Served(tmp_path, audit=Slow(order), settings=settings)
+    ordinary.app = noting(ordinary.app, order)
+    ordinary.ask(path, body(stream=stream))
+    assert (order[-1] == "concluded") is (first == "flagged")
+
+
+def test_a_conclusion_that_failed_later_refuses_what_comes_next(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.audit.broken = "conclude"
+    assert served.chat().status_code == 200
+    assert b'aha_audit_failures_total{step="conclude"} 1.0' in served.gateway.metrics.text()
+    served.audit.broken = "ready"
+    assert served.chat().status_code == 503
+
+
+def test_the_model_stops_when_the_intent_cannot_be_written(tmp_path: Path) -> None:
+    served = Served(tmp_path, model=ScriptedModel([30.0]))
+    served.audit.broken = "intent"
+    for stream in (False, True):
+        assert served.chat(stream=stream).status_code == 503
+    assert served.model.closed == len(served.model.asked)
+
+
 @pytest.mark.parametrize("step", ["ready", "intent", "conclude"])
 @pytest.mark.parametrize(("path", "body", "stream"), WAYS)
 def test_an_audit_store_that_cannot_be_written_refuses_traffic(
     step: str, path: str, body: Any, stream: bool, tmp_path: Path
 ) -> None:
-    served = Served(tmp_path, policy={"streaming": "hold"}, model=ScriptedModel([Delta("zo"), *HELLO[2:]]))
+    model = ScriptedModel([Delta("zo"), *HELLO[2:]])
+    served = Served(tmp_path, model=model, settings={"conclude_first": "always"})
     served.audit.broken = step
     answer = served.ask(path, body(stream=stream))
     assert answer.status_code == 503
     assert error_of(answer) == "unavailable"
     assert "zo" not in answer.text
     assert answer.headers["retry-after"] == "5"
-    if step != "conclude":
+    if step == "ready":
         assert not served.model.asked
 
 
 def test_what_was_not_shown_when_the_conclusion_failed_is_never_shown(tmp_path: Path) -> None:
-    served = Served(
-        tmp_path, policy={"streaming": "hold"}, model=ScriptedModel([Delta("Hello zo"), HELLO[2]])
-    )
+    model = ScriptedModel([Delta("Hello zo"), HELLO[2]])
+    served = Served(tmp_path, model=model, settings={"conclude_first": "always"})
     served.audit.broken = "conclude"
     answer = served.chat(stream=True)
     assert answer.status_code == 200
@@ -137,7 +188,7 @@ def test_a_filter_that_crashes_refuses(streaming: str, tmp_path: Path, caplog: A
         terms = served.controls.get().matcher.terms  # type: ignore[union-attr]
 
         def find(self, text: str) -> Any:
-            raise RuntimeError("no")
+            raise RuntimeError(len(text))
 
     served.controls.get().matcher = Broken()  # type: ignore[assignment]
     for path, body, stream in WAYS:
@@ -305,7 +356,7 @@ def test_an_unknown_model_is_404_before_anything_is_recorded(tmp_path: Path) -> 
     assert served.ask("/v1/models/x/y", method="GET").status_code == 404
 
 
-def test_errors_inside_the_gateway_say_nothing_of_it(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+def test_errors_inside_the_gateway_say_nothing_of_it(tmp_path: Path, monkeypatch: Any) -> None:
     def broken(*_: Any) -> Any:
         raise EnvironmentFailure("/secret/place")
 

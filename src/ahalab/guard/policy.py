@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -115,7 +115,7 @@ class Policy(StrictModel):
             raise told("`on_error: queue` has no meaning in shadow mode: nothing is held there")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Hash of everything in it: what audit rows carry."""
         return config_hash(self.model_dump(mode="json"))[:16]

@@ -1,8 +1,13 @@
 """One exchange from its audit intent to its conclusion. Whatever happens in between, it is concluded once.
 
 ```
-intent (durable) → admit → the model's reply through the watch → decision → conclusion (durable) → the last bytes
+intent ┬ durable before the first byte ───────┐
+       └ admit → the model's reply, watched ──┴→ what may be shown → decision → conclusion → the last bytes
 ```
+
+The intent becomes durable while the model is already at work: only bytes to the client wait for it. The conclusion is
+durable before the last bytes, but for an unflagged reply that is released (`conclude_first: flagged`): there it says no
+more than that nothing was found, and waiting would cost every reply one write to the disk.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -57,6 +62,7 @@ class Gateway:
         self.started = int(time.time())
         self.draining = False
         self.flows: set[Flow] = set()
+        self._concluding: set[asyncio.Task[bool]] = set()
 
     def control_of(self, key: Key) -> RiskControl:
         """The control for a key, as it is now."""
@@ -77,9 +83,20 @@ class Gateway:
             flow.abort()
         await self._until_idle(5.0)
 
+    def conclude_later(self, writing: Coroutine[Any, Any, bool]) -> None:
+        """A conclusion that nobody waits for but the end of the gateway."""
+        task = asyncio.ensure_future(writing)
+        self._concluding.add(task)
+        task.add_done_callback(self._concluding.discard)
+
+    async def settled(self) -> None:
+        """Every conclusion under way is written, or has failed and is counted."""
+        while self._concluding:
+            await asyncio.gather(*self._concluding)
+
     async def _until_idle(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while self.flows and time.monotonic() < end:
+        while (self.flows or self._concluding) and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
 
@@ -113,7 +130,8 @@ class Flow:
     _tokens_out: int = 0
     _waiting: asyncio.Timeout | None = None
     _judging: asyncio.Timeout | None = None
-    _empty: tuple[Delta, ...] = field(default=())
+    _recording: asyncio.Future[None] = field(init=False)
+    _begun: bool = False
 
     def stop(self, why: Stop) -> None:
         """End the model's work. What came until then is judged and audited all the same."""
@@ -131,17 +149,24 @@ class Flow:
         """The whole exchange; `show` gets what may be shown before its end. Refusal where nothing was shown."""
         gateway = self.gateway
         gateway.flows.add(self)
+        self._recording = asyncio.ensure_future(self._intent())
+        self._recording.add_done_callback(self._recorded_or_not)
         try:
-            await self._intent()
             refused = await self.control.admit(self.exchange)
             if refused is not None:
+                await self._recording
                 return await self._refused(refused)
             prepared = self.control.prepared(self.exchange)
             watch = self.control.watch(prepared)
             await self._answer(watch, prepared, show)
+            await self._recording
             return await self._conclude(watch)
         finally:
             gateway.flows.discard(self)
+
+    def _recorded_or_not(self, recording: asyncio.Future[None]) -> None:
+        if not recording.cancelled() and recording.exception() is not None and self._waiting is not None:
+            self._waiting.reschedule(0)  # the model works for nobody
 
     async def _intent(self) -> None:
         try:
@@ -173,7 +198,8 @@ class Flow:
                         self._tokens_out = max(self._tokens_out, delta.tokens_out)
                     shown = watch.feed(delta)
                     if shown:
-                        if not self.first_after:
+                        if not self._begun:
+                            await asyncio.shield(self._recording)
                             self._first()
                         await show(shown)
         except Refusal as error:
@@ -195,16 +221,18 @@ class Flow:
             self._error = unavailable("The gateway is shutting down.", "shutting_down")
 
     def _first(self) -> None:
+        self._begun = True
         self.first_after = time.monotonic() - self.began
         self.gateway.metrics.first.observe(self.first_after)
 
     async def _conclude(self, watch: Watch) -> Outcome:
         rest: list[Delta] = []
+        before = watch.shown
         unfinished = self._error is not None or self.ended is not None
         if unfinished and not watch.reply and not watch.thinking:
             # Nothing came, so there is nothing to review. The client gets an error.
             version = self.control.policy.version
-            decision = Decision("release", "release", version, getattr(watch, "spans", ()), reason="no reply")
+            decision = Decision("release", "release", version, watch.spans, reason="no reply")
         else:
             try:
                 async with asyncio.timeout(None) as self._judging:
@@ -215,11 +243,19 @@ class Flow:
         self._count_tokens(reply, thinking)
         if self._bypass and not decision.bypass:
             decision = replace(decision, bypass=self._bypass)
-        recorded = await self._recorded(decision, reply, thinking, watch.shown)
+        sent = before if self.ended == "client gone" else watch.shown
+        recording = self._recorded(decision, reply, thinking, sent)
+        recorded = True
+        if self._waits_for(decision) or unfinished:
+            recorded = await recording
+        else:
+            self.gateway.conclude_later(recording)
         outcome = Outcome(rest, decision, self._error, self._tokens_in, self._tokens_out)
         if not recorded:
             outcome.rest = []
             outcome.error = unavailable("This reply cannot be recorded, so the rest of it is not given.")
+        elif decision.reason == "shutdown":
+            pass  # nothing that is left was judged: the client gets the error
         elif decision.action != "release":
             withheld = decision.reason == "unavailable" and watch.shown == (0, 0)
             outcome.error = (
@@ -229,13 +265,21 @@ class Flow:
             outcome.rest = [replace(one, finish="") for one in rest if one.content or one.thinking]
         return outcome
 
+    def _waits_for(self, decision: Decision) -> bool:
+        """Whether a conclusion says more than that nothing was found."""
+        nothing = decision.action == "release" and not (
+            decision.flagged or decision.sampled or decision.bypass
+        )
+        return not nothing or self.gateway.settings.conclude_first == "always"
+
     def _aborted(self, watch: Watch) -> Decision:
+        self.ended = self.ended or "shutdown"
         self._error = unavailable("The gateway is shutting down.", "shutting_down")
         return Decision(
             "release" if self.control.mode == "shadow" else "retract",
             "retract",
             self.control.policy.version,
-            getattr(watch, "spans", ()),
+            watch.spans,
             reason="shutdown",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,11 @@ class GatewaySettings(StrictModel):
     )
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Prompt and reply, of one key that has no limit of its own; null for none"
+    )
+    conclude_first: Literal["flagged", "always"] = Field(
+        "flagged",
+        description="Which conclusions are durable before a reply's last byte: of all that was flagged, sampled, "
+        "withheld, let through or cut short; or of every reply. The intent always is before the first byte",
     )
     reply_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
         600.0, description="For a model's reply, from the request to its last piece"

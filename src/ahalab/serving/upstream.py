@@ -6,16 +6,20 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from ahalab.endpoints.asynchronous import AsyncChat, Bounds, ChatFailed
 from ahalab.endpoints.client import headers_of, read_key
 from ahalab.endpoints.config import EndpointConfig
+from ahalab.endpoints.lean import LeanTransport
 from ahalab.endpoints.reading import shown
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.guard.records import Delta, Exchange
 from ahalab.serving.errors import Refusal, too_many
+from ahalab.validation import validate
 
 _LOG = logging.getLogger(__name__)
 _NAME = "upstream"
@@ -96,18 +100,26 @@ def open_upstream(
         UserError: no such address, or the key is not set.
         EnvironmentFailure: the server lists no models.
     """
-    config = EndpointConfig(
-        url=url,
-        model="(per request)",
-        api_key_env=key_env,
-        temperature=None,
-        max_tokens=None,
-        timeout_seconds=min(reply_seconds, 3600.0),
-    )
+    settings = {
+        "url": url,
+        "model": "(per request)",
+        "api_key_env": key_env,
+        "temperature": None,
+        "max_tokens": None,
+        "timeout_seconds": min(reply_seconds, 3600.0),
+    }
+    config = validate(EndpointConfig, settings, "--upstream")
     bounds = Bounds(first_seconds=reply_seconds, idle_seconds=min(reply_seconds, 120.0))
-    # The gateway bounds how many are under way.
-    chat = AsyncChat(_NAME, config, bounds, connections=None, transport=http)
+    # The gateway bounds how many are under way. A proxy of the environment needs httpx2's own transport.
+    transport = http or (None if _has_proxy(config.url) else LeanTransport())
+    chat = AsyncChat(_NAME, config, bounds, connections=None, transport=transport)
     return UpstreamModel(chat, names or {name: name for name in listed_models(config)})
+
+
+def _has_proxy(url: str) -> bool:
+    parts = urlsplit(url)
+    proxies = getproxies()
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.netloc)
 
 
 def listed_models(config: EndpointConfig) -> list[str]:
