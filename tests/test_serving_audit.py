@@ -478,3 +478,26 @@ def test_spans_of_one_message_are_bounded_and_counted(tmp_path: Path) -> None:
     body = json.loads(rows(tmp_path / "audit.db")[1]["body"])
     assert body["hits"] == 3000
     assert len(body["spans"]) == 1000
+
+
+def test_should_the_writer_itself_end_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Any, _jobs: Any) -> None:
+        raise SystemExit("of a kind that nobody expects")
+
+    log = opened(tmp_path)
+    fill(log, ["x1"])
+    monkeypatch.setattr(writer.Writer, "_write", broken)
+
+    async def refused() -> None:
+        with pytest.raises(EnvironmentFailure, match="nobody expects"):
+            await log.intent(exchange("x2"), "p1")
+        log.writer._thread.join(30)
+        assert "the writer ended" in await log.ready()
+        with pytest.raises(EnvironmentFailure, match="the writer ended"):
+            await log.intent(exchange("x3"), "p1")
+
+    asyncio.run(refused())
+    log.close()
+    assert sound(tmp_path)

