@@ -16,10 +16,12 @@ from ahalab.policy.load import load_policy
 from ahalab.rollout.continuous import ContinuousBatch, Row
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, Sampling
+from ahalab.serving import local
 from ahalab.serving.errors import Refusal
 from ahalab.serving.local import LocalModel, LocalSettings, reply_key
 from ahalab.serving.local_engine import EngineLimits, LocalEngine, Reply
 from ahalab.serving.local_prompt import harmless, special_words
+from ahalab.stages.converse import Speaker
 
 SETTINGS = LocalSettings(threads=1, max_tokens=60)
 
@@ -193,6 +195,21 @@ def test_closing_the_iterator_stops_the_work(model: LocalModel) -> None:
         raise AssertionError("the row goes on")
 
     asyncio.run(leave())
+
+
+def test_a_run_trained_with_an_open_think_is_asked_and_read_that_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "find_speaker", lambda _: Speaker("builtin:tiny", think_prefill=True))
+    made = LocalModel("runs/mine", SETTINGS)
+    try:
+        assert made.names == ("runs/mine",)
+        assert made._renderer.decode(made._prompts.ids((Turn("user", "What is 3 + 4?"),))).endswith("<think>")
+        thinking, content, last = asyncio.run(whole(made, "What is 3 + 4?", seed=1))
+        assert thinking
+        assert content
+        assert last.finish == "stop"
+        assert "<" not in thinking + content
+    finally:
+        asyncio.run(made.aclose())
 
 
 def test_a_context_that_the_model_was_not_made_for_is_refused() -> None:
