@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -146,6 +147,23 @@ def test_one_connection_serves_several_requests_also_after_streams() -> None:
     assert served([FINE], work) == 1
 
 
+def test_many_requests_at_once_share_what_becomes_free_and_a_limit_holds() -> None:
+    async def work(chat: AsyncChat, server: StreamServer) -> int:
+        await asyncio.gather(*(gather(chat) for _ in range(30)))
+        await asyncio.gather(*(gather(chat) for _ in range(30)))
+        return server.connections
+
+    assert served([FINE], work) <= 30
+
+    async def limited() -> int:
+        async with StreamServer([FINE]) as server:
+            async with AsyncChat("upstream", server.config(), connections=3) as chat:
+                await asyncio.gather(*(gather(chat) for _ in range(30)))
+            return server.connections
+
+    assert asyncio.run(limited()) <= 3
+
+
 def test_one_client_serves_in_one_loop_after_another() -> None:
     async def once(chat: AsyncChat) -> list[Piece]:
         async with StreamServer([FINE]) as server:
@@ -230,6 +248,7 @@ def test_a_character_cut_in_two_halves_is_joined_and_a_lone_half_replaced() -> N
     ],
 )
 def test_a_broken_stream_is_an_error_and_never_an_end(body: list[bytes], reason: str) -> None:
+    gc.collect()  # what earlier tests left is not to be finalised deep inside the reading of nested JSON
     assert trouble(streamed(*body))[0] == reason
 
 

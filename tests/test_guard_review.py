@@ -189,13 +189,13 @@ def test_a_violation_in_any_window_counts_and_ends_the_review() -> None:
 
 def test_an_error_in_a_window_counts_where_no_window_violates_and_not_where_one_does() -> None:
     def script(prompt: str, also: str = "") -> str:
-        if "word200 " in block(prompt):
+        if "word2000 " in block(prompt):
             return "what?"
         return says(prompt, "[4]" if also and also in block(prompt) else "[-1]")
 
     clean = reviewed(reviewer_of(Scripted(script)), exchange(), LONG)
     assert (clean.rules, clean.error) == ((), "schema")
-    worse = reviewed(reviewer_of(Scripted(lambda prompt: script(prompt, "word2000 "))), exchange(), LONG)
+    worse = reviewed(reviewer_of(Scripted(lambda prompt: script(prompt, "word3500 "))), exchange(), LONG)
     assert (worse.rules, worse.error) == ((4,), "")
 
 

@@ -14,12 +14,14 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, NoReturn, Self
+from urllib.request import getproxies
 
 import httpx2
 
 from ahalab.endpoints.cache import Reply
 from ahalab.endpoints.client import LARGEST_REPLY, headers_of, read_key, settings_of
 from ahalab.endpoints.config import EndpointConfig
+from ahalab.endpoints.connections import Connections
 from ahalab.endpoints.pace import retry_after
 from ahalab.endpoints.reading import Trouble, read_reply
 from ahalab.endpoints.streaming import DONE, Broken, ChunkReader, EventReader, Piece, finish_word, mended
@@ -196,11 +198,10 @@ class AsyncChat:
                 headers=headers_of(self._key),
                 # `_Exchange` keeps the time of all else.
                 timeout=httpx2.Timeout(None, connect=min(20.0, self.config.timeout_seconds)),
-                limits=httpx2.Limits(
-                    max_connections=self._connections, max_keepalive_connections=self._connections
-                ),
+                limits=httpx2.Limits(max_connections=self._connections),
                 follow_redirects=False,  # a redirect would carry the key elsewhere
-                transport=self._transport,
+                # Through a proxy httpx makes its own connections.
+                transport=self._transport or (None if getproxies() else Connections(self._connections)),
             )
         except (ImportError, ValueError) as error:
             raise UserError(
@@ -268,7 +269,11 @@ class _Exchange(AbstractAsyncContextManager["_Exchange"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._response.aclose()
+        try:
+            if isinstance(self._arriving, AsyncGenerator):
+                await self._arriving.aclose()
+        finally:
+            await self._response.aclose()
 
     async def whole(self, most: int) -> bytes:
         """The body. ChatFailed where it is larger than `most` bytes."""
