@@ -501,3 +501,11 @@ def test_should_the_writer_itself_end_nobody_waits_for_ever(
     asyncio.run(refused())
     log.close()
     assert sound(tmp_path)
+
+
+def test_no_exchange_begins_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(tmp_path)
+    assert asyncio.run(log.ready()) == ""
+    monkeypatch.setattr("ahalab.serving.audit.database.LEAST_FREE", 10**18)
+    assert "the disk is full" in asyncio.run(log.ready())
+    log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from ahalab.errors import EnvironmentFailure, UserError
 
 WAIT_SECONDS = 5
 """How long a writer waits for another one's lock before the row is refused."""
+LEAST_FREE = 128 * 1024
+"""Bytes on SQLite's disk below which no exchange begins: a probe would still fit, a row with its text would not."""
 _WRITING = "audit_writing"
 
 
@@ -78,6 +81,20 @@ class Database:
         said = str(getattr(error, "orig", None) or error).strip().splitlines()
         why = said[0] if said else type(error).__name__
         return f"audit log {self}: {why}{_advice(why)}"
+
+    def room(self) -> str:
+        """ "" while SQLite's disk has room; a server's disk cannot be seen from here."""
+        if self.file is None:
+            return ""
+        try:
+            free = shutil.disk_usage(self.file.parent).free
+        except OSError as error:
+            return f"audit log {self}: {error.strerror}"
+        return (
+            ""
+            if free >= LEAST_FREE
+            else f"audit log {self}: the disk is full, {free} bytes are left (free space there)"
+        )
 
     def forget_traces(self) -> str:
         """After an erasure: what the database itself still keeps of deleted rows goes too; "" or why not yet."""

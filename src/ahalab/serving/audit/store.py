@@ -59,6 +59,9 @@ class AuditLog:
     async def ready(self) -> str:
         """ "" when rows can be written; otherwise why not. Writes to find out, at most once a second."""
         moment = time.monotonic()
+        full = self.database.room()
+        if full:
+            return full
         if not self.writer.failure and moment - self.writer.last_success < _FRESH_SECONDS:
             return ""
         try:
