@@ -29,6 +29,32 @@ VERDICT = "exchange-7f3a"
 SECRET = "MARKER-zebra-7731"
 """Text of replies that are withdrawn: nothing may hold it afterwards."""
 
+THINKING = (
+    "The person wants to know why the sky is blue.\n\nLight from the sun holds **all colours**. Air scatters short "
+    "waves far more than long ones: the strength goes with the inverse fourth power of the wavelength.\n\nWhy not "
+    "violet? Wait, there is less violet in sunlight, and the eye sees it less."
+)
+ANSWER = """The sky is blue because **air scatters blue light more than red light**.
+
+1. Sunlight holds all colours.
+2. Molecules of air scatter short waves most (*Rayleigh scattering*): by `1 / λ⁴`.
+3. From every direction of the sky, blue reaches the eye.
+
+| colour | wavelength | scattered, against red |
+|---|---|---|
+| red | 680 nm | 1 |
+| blue | 450 nm | 5.2 |
+
+As a program:
+
+```python
+def scattered(wavelength: float, against: float = 680.0) -> float:
+    return (against / wavelength) ** 4
+```
+"""
+SKY, BOAT, HELD = "Why is the sky blue?", "How do I fold a paper boat?", "How do I fold a paper hat?"
+TEXT = "This reply was withdrawn because it may break the rules of this service. You can ask in another way."
+
 
 @dataclass(slots=True)
 class Standin:
@@ -147,6 +173,36 @@ def standin() -> Iterator[Standin]:
     mount_page(app)
     with running(app) as state.address:
         yield state
+
+
+@contextmanager
+def usual() -> Iterator[Standin]:
+    """With a reply that thinks (SKY), one that is withdrawn after it was shown (BOAT), and one before (HELD)."""
+    with standin() as made:
+        made.scripts[SKY] = [
+            ("thinking", THINKING[:150]),
+            ("wait", "thought"),
+            ("thinking", THINKING[150:]),
+            ("content", ANSWER[:120]),
+            ("wait", "answered"),
+            ("content", ANSWER[120:]),
+            ("finish", "stop"),
+        ]
+        made.scripts[BOAT] = [
+            ("thinking", f"thought {SECRET}"),
+            ("content", f"First {SECRET}"),
+            ("content", f" and `{SECRET}` again"),
+            ("wait", "review"),
+            ("withdraw", TEXT),
+        ]
+        made.scripts[HELD] = [
+            ("comment", ""),
+            ("wait", "review"),
+            ("comment", ""),
+            ("content", TEXT),
+            ("withdraw", TEXT),
+        ]
+        yield made
 
 
 @contextmanager

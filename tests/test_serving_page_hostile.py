@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser import chromium, serious_violations, watched_page  # noqa: F401
-from serving_page_tools import SECRET, Standin, ask, finished, opened, shows, standin
-from test_serving_page_browser import ANSWER
+from serving_page_tools import ANSWER, SECRET, Standin, ask, finished, opened, shows, standin
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

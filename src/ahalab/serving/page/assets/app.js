@@ -250,6 +250,12 @@ function openKey() {
 }
 
 async function useKey(value) {
+  // Anything else cannot stand in a header: most often a word of the text around the key was copied too.
+  if (value && !/^[\x21-\x7e]+$/.test(value)) {
+    place("key-field").setCustomValidity("A key has letters, digits and signs only, no spaces: copy it again.");
+    place("key-field").reportValidity();
+    return;
+  }
   store.key.set(value);
   place("key-field").value = "";
   place("key-dialog").close();
@@ -313,6 +319,7 @@ place("veil").addEventListener("click", closeSide);
 
 place("key").addEventListener("click", openKey);
 place("key-form").addEventListener("submit", (event) => { event.preventDefault(); useKey(place("key-field").value.trim()); });
+place("key-field").addEventListener("input", () => place("key-field").setCustomValidity(""));
 place("key-forget").addEventListener("click", () => useKey(""));
 place("key-cancel").addEventListener("click", () => place("key-dialog").close());
 place("model").addEventListener("change", () => store.setting.set("model", place("model").value));
