@@ -1,4 +1,4 @@
-"""Who may ask: keys, scopes, limits, Host and Origin, headers, the admin side, and where a gateway refuses to listen."""
+"""Who may ask: keys, scopes, limits, Host and Origin, headers, the admin side, and where nothing is served."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_broken_key_file_never_replaces_a_good_one(tmp_path: Path, caplog: Any
     assert keys.find(token) is not None
     assert "keys.json" in keys.error
     assert "stay as they were" in caplog.text
-    with pytest.raises(UserError, match="keys.json"):
+    with pytest.raises(UserError, match=r"keys\.json"):
         read_keys(path)
 
 

@@ -1,4 +1,4 @@
-"""The check-only routes: OpenAI's moderations and LiteLLM's guardrail. The model is never asked; every check is audited."""
+"""The check-only routes, OpenAI's moderations and LiteLLM's guardrail: no model is asked, every check is audited."""
 
 from __future__ import annotations
 
