@@ -18,8 +18,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 """Seconds between two tries of a queued review; doubled each time."""
 BUDGET = "budget"
 CIRCUIT = "circuit open"
-_NOT_THE_REVIEWERS_FAULT = ("schema", "unknown rule", BUDGET, CIRCUIT)
-"""Errors that leave the circuit alone: a hostile dialogue can provoke an answer that cannot be read."""
+_NOT_THE_REVIEWERS_FAULT = ("schema", "unknown rule", "too long", BUDGET, CIRCUIT)
+"""Errors that leave the circuit alone: a hostile dialogue can provoke an answer that cannot be read, or be too long."""
 
 
 @dataclass(frozen=True, slots=True)
