@@ -9,26 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser import (  # noqa: F401
-    SCHEMES,
-    Scheme,
-    chromium,
-    serious_violations,
-    take_screenshot,
-    watched_page,
-)
-from serving_page_tools import (
-    SKY,
-    Standin,
-    ask,
-    finished,
-    opened,
-    shows,
-    usual,
-)
-
-pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
-
+from browser import chromium, watched_page  # noqa: F401
+from serving_page_tools import SKY, Standin, ask, finished, opened, shows, usual
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
