@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.forward_models import build
-from tests.test_rollout_engine import ALL, STOPS
 
 from ahalab.counter import row_key
 from ahalab.policy.forward import make_decoder
@@ -15,6 +13,8 @@ from ahalab.rollout.continuous import ContinuousBatch, Row
 from ahalab.rollout.differences import explain_difference
 from ahalab.rollout.embedded import EmbeddedEngine
 from ahalab.rollout.engine import PromptTokens, RolloutKey, Sampling
+from forward_models import build
+from test_rollout_engine import ALL, STOPS
 
 KEY = RolloutKey(5, "serve", 0)
 MIX = (
