@@ -95,6 +95,8 @@ PARTS = [
     {"type": "refusal", "refusal": TERM},
     {"type": "text", "text": "Hi", "cache_control": {"x": TERM}},
     {"type": "text"},
+    {"type": {}, "text": TERM},
+    {"type": [], "text": TERM},
     {"text": TERM},
     TERM,
     5,

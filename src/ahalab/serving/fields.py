@@ -316,7 +316,8 @@ def _message(message: Any, place: str) -> Any:
 
 
 def _check_part(part: Any, place: str) -> None:
-    if isinstance(part, dict) and part.get("type") in _MEDIA_PARTS:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if isinstance(kind, str) and kind in _MEDIA_PARTS:
         raise _refused(place, _MEDIA)
 
 

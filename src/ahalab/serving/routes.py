@@ -19,7 +19,7 @@ from ahalab.serving.keys import NOBODY, Key, Scope
 from ahalab.serving.limits import Ticket
 from ahalab.serving.moderations import moderate
 from ahalab.serving.reading import read_body, read_json
-from ahalab.serving.schema import ERRORS, described
+from ahalab.serving.schema import ERRORS, GUARDRAIL, described
 from ahalab.serving.settings import GatewaySettings
 from ahalab.serving.sse import Kind
 
@@ -121,7 +121,7 @@ async def moderations(request: Request) -> Response:
         ticket.settle(0)
 
 
-@router.post("/beta/litellm_basic_guardrail_api", responses=ERRORS)
+@router.post("/beta/litellm_basic_guardrail_api", responses=ERRORS, openapi_extra=GUARDRAIL)
 async def litellm_guardrail(request: Request) -> Response:
     """LiteLLM's generic guardrail: `NONE` or `BLOCKED`. The model is never asked."""
     gateway, began = gateway_of(request), time.monotonic()

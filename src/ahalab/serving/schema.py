@@ -41,6 +41,30 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, text in _MESSAGES.items()
 }
 
+_TEXTS = {"type": ["array", "null"], "items": {"type": "string"}}
+_OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
+GUARDRAIL: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "input_type": {"enum": ["request", "response"]},
+                        "texts": _TEXTS,
+                        "images": _TEXTS,
+                        "structured_messages": _OBJECTS,
+                        "tools": _OBJECTS,
+                        "tool_calls": _OBJECTS,
+                    },
+                }
+            }
+        },
+    }
+}
+"""The body of LiteLLM's guardrail: what is read of it."""
+
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """The request body of a route, for `openapi_extra`."""
