@@ -63,5 +63,5 @@ def test_fifty_kills_under_load_lose_nothing_that_was_answered(tmp_path: Path) -
         "--texts`.",
         *(["", *tally.wrong[:20]] if tally.wrong else []),
     ]
-    write_result("serving-kill", "make proof", lines)
+    write_result("serving-kill", "pytest -m proof tests/test_proof_serving_kill.py", lines)
     check(tally, KILLS)
