@@ -48,7 +48,7 @@ def opened(folder: Path, url: str | None = None, **settings: Any) -> AuditLog:
     key = folder / "audit.key"
     if not key.exists():
         create_keys(key)
-    return open_audit(url or str(folder / "audit.db"), key, AuditSettings(**settings))
+    return open_audit(url or str(folder / "audit.sqlite"), key, AuditSettings(**settings))
 
 
 async def record(log: AuditLog, one: Exchange, reply: str = "a reply", **more: Any) -> None:

@@ -36,7 +36,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     asyncio.run(traffic())
     made.close()
     monkeypatch.setenv(VARIABLE, (tmp_path / "audit.key").read_text())
-    return tmp_path / "audit.db"
+    return tmp_path / "audit.sqlite"
 
 
 def said(*arguments: str) -> str:

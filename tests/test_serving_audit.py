@@ -29,7 +29,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def sound(folder: Path) -> bool:
-    return verify(Database(str(folder / "audit.db")), read_keys(folder / "audit.key"), open_texts=True).sound
+    return verify(
+        Database(str(folder / "audit.sqlite")), read_keys(folder / "audit.key"), open_texts=True
+    ).sound
 
 
 def test_the_intent_is_on_disk_for_others_once_the_call_returns(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_the_intent_is_on_disk_for_others_once_the_call_returns(tmp_path: Path) 
 
     async def begin() -> list[dict[str, Any]]:
         await log.intent(exchange("x1"), "p1")
-        return rows(tmp_path / "audit.db")
+        return rows(tmp_path / "audit.sqlite")
 
     (row,) = asyncio.run(begin())
     assert (row["number"], row["kind"], row["exchange"], row["key"], row["policy"]) == (
@@ -70,7 +72,7 @@ def test_a_conclusion_row_says_who_what_where_by_which_rules_at_what_cost(tmp_pa
     }
     asyncio.run(record(log, one, **done, reason="content_filter", bypass="none really"))
     log.close()
-    row = rows(tmp_path / "audit.db")[1]
+    row = rows(tmp_path / "audit.sqlite")[1]
     body = json.loads(row["body"])
     assert (row["closes"], row["action"], row["would"], row["flagged"], row["sampled"]) == (
         1,
@@ -111,7 +113,7 @@ def test_no_text_and_no_term_stands_in_the_database_unsealed(tmp_path: Path) -> 
     )
     asyncio.run(record(log, one, "the wombat answers", review=review(1)))
     log.close()
-    data = b"".join(file.read_bytes() for file in tmp_path.glob("audit.db*"))
+    data = b"".join(file.read_bytes() for file in tmp_path.glob("audit.sqlite*"))
     for word in (b"zanzibar", b"banana", b"quokka", b"wombat", b"a thought", b"said so", b"raw words"):
         assert word not in data
 
@@ -126,7 +128,7 @@ def test_without_texts_the_log_keeps_hashes_only(tmp_path: Path) -> None:
     log = opened(tmp_path, keep_text=False)
     fill(log, ["x1"])
     log.close()
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         assert raw.execute("SELECT count(*) FROM audit_texts").fetchone() == (0,)
     assert sound(tmp_path)
 
@@ -149,7 +151,7 @@ def test_whatever_stands_in_extra_the_row_is_written(tmp_path: Path) -> None:
 
     asyncio.run(odd())
     log.close()
-    extra = json.loads(rows(tmp_path / "audit.db")[1]["body"])["extra"]
+    extra = json.loads(rows(tmp_path / "audit.sqlite")[1]["body"])["extra"]
     assert extra == {"nan": None, "path": "/x", "set": [1], "deep": {"inf": [None]}}
 
 
@@ -169,8 +171,8 @@ def test_a_conclusion_without_its_intent_is_refused_and_leaves_nothing(tmp_path:
     asyncio.run(alone())
     log.close()
     # The others of the same commit are there.
-    assert [row["exchange"] for row in rows(tmp_path / "audit.db")] == ["x1", "x2"]
-    with sqlite3.connect(tmp_path / "audit.db") as raw, pytest.raises(sqlite3.IntegrityError):
+    assert [row["exchange"] for row in rows(tmp_path / "audit.sqlite")] == ["x1", "x2"]
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw, pytest.raises(sqlite3.IntegrityError):
         raw.execute(
             "INSERT INTO audit_rows SELECT 9, form, 'conclusion', at, exchange, NULL, key, policy, action, would, "
             "flagged, sampled, bypass, body, mac FROM audit_rows WHERE number = 1"
@@ -190,7 +192,7 @@ def test_an_exchange_begins_once_and_ends_once(tmp_path: Path) -> None:
 
     asyncio.run(again())
     log.close()
-    assert len(rows(tmp_path / "audit.db")) == 2
+    assert len(rows(tmp_path / "audit.sqlite")) == 2
     assert sound(tmp_path)
 
 
@@ -203,7 +205,7 @@ def test_many_at_once_share_commits(tmp_path: Path) -> None:
     asyncio.run(crowd())
     commits = log.writer.commits
     log.close()
-    assert len(rows(tmp_path / "audit.db")) == 600
+    assert len(rows(tmp_path / "audit.sqlite")) == 600
     assert commits < 300
     assert sound(tmp_path)
 
@@ -221,7 +223,7 @@ def test_a_cancelled_request_still_leaves_its_row(tmp_path: Path) -> None:
 
     asyncio.run(gone())
     log.close()
-    assert [row["kind"] for row in rows(tmp_path / "audit.db")] == ["intent", "conclusion"]
+    assert [row["kind"] for row in rows(tmp_path / "audit.sqlite")] == ["intent", "conclusion"]
 
 
 def test_after_a_restart_the_chain_goes_on_and_old_exchanges_can_end(tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_after_a_restart_the_chain_goes_on_and_old_exchanges_can_end(tmp_path: P
     log = opened(tmp_path)
     asyncio.run(log.conclude(exchange("x1"), decision(exchange("x1")), "r", "", {}))
     log.close()
-    assert [row["number"] for row in rows(tmp_path / "audit.db")] == [1, 2]
+    assert [row["number"] for row in rows(tmp_path / "audit.sqlite")] == [1, 2]
     assert sound(tmp_path)
     with pytest.raises(EnvironmentFailure, match="closed"):
         asyncio.run(log.intent(exchange("x2"), "p1"))
@@ -242,7 +244,7 @@ def test_a_stuck_database_refuses_rows_rather_than_filling_the_memory(
 ) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 3)
     log = opened(tmp_path)
-    blocker = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
+    blocker = sqlite3.connect(tmp_path / "audit.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
 
     async def crowd() -> list[Any]:
@@ -257,7 +259,7 @@ def test_a_stuck_database_refuses_rows_rather_than_filling_the_memory(
     log.close()
     assert refused
     assert all("wait to be written" in str(task.exception()) for task in refused)
-    assert len(rows(tmp_path / "audit.db")) == 20 - len(refused)
+    assert len(rows(tmp_path / "audit.sqlite")) == 20 - len(refused)
 
 
 def test_a_locked_database_says_so_and_is_ready_again_later(
@@ -266,7 +268,7 @@ def test_a_locked_database_says_so_and_is_ready_again_later(
     monkeypatch.setattr("ahalab.serving.audit.database.WAIT_SECONDS", 0.2)
     monkeypatch.setattr("ahalab.serving.audit.store._FRESH_SECONDS", 0.0)
     log = opened(tmp_path)
-    blocker = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
+    blocker = sqlite3.connect(tmp_path / "audit.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
 
     async def locked() -> None:
@@ -307,7 +309,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_row(tmp_path: Path, monkeypatch:
     assert "is full" in log.writer.failure
     log.close()
     sa.event.remove(log.database.engine, "connect", small)
-    report = verify(Database(str(tmp_path / "audit.db")), log.keys, open_texts=True)
+    report = verify(Database(str(tmp_path / "audit.sqlite")), log.keys, open_texts=True)
     assert report.sound
     assert report.open_count <= 1
 
@@ -340,7 +342,7 @@ def test_a_database_that_cannot_be_written_is_not_ready(
 def test_a_chain_cut_back_under_a_running_writer_stops_it(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log, ["x1", "x2"])
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         mac = raw.execute("SELECT mac FROM audit_rows WHERE number = 2").fetchone()[0]
         raw.execute("DELETE FROM audit_rows WHERE number > 2")
         raw.execute("UPDATE audit_head SET length = 2, mac = ?", (mac,))
@@ -358,7 +360,7 @@ def test_database_and_key_are_for_their_owner_alone(tmp_path: Path) -> None:
         log.close()
     finally:
         os.umask(old)
-    assert set(modes) == {"audit.key", "audit.db", "audit.db-wal", "audit.db-shm"}
+    assert set(modes) == {"audit.key", "audit.sqlite", "audit.sqlite-wal", "audit.sqlite-shm"}
     assert set(modes.values()) == {0o600}
 
 
@@ -395,20 +397,20 @@ def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyte
     keys = create_keys(tmp_path / "key")
     monkeypatch.setenv(VARIABLE, (tmp_path / "key").read_text())
     assert read_keys(None) == keys
-    open_audit(str(tmp_path / "audit.db"), None).close()
+    open_audit(str(tmp_path / "audit.sqlite"), None).close()
 
 
 def test_another_key_than_the_log_s_own_is_refused(tmp_path: Path) -> None:
     opened(tmp_path).close()
     create_keys(tmp_path / "other")
     with pytest.raises(UserError, match="begun with key"):
-        open_audit(str(tmp_path / "audit.db"), tmp_path / "other")
+        open_audit(str(tmp_path / "audit.sqlite"), tmp_path / "other")
 
 
 def test_an_auditor_s_copy_cannot_write_texts(tmp_path: Path) -> None:
     write_verifier(create_keys(tmp_path / "key"), tmp_path / "auditor")
     with pytest.raises(UserError, match="audit-read"):
-        open_audit(str(tmp_path / "audit.db"), tmp_path / "auditor")
+        open_audit(str(tmp_path / "audit.sqlite"), tmp_path / "auditor")
 
 
 @pytest.mark.parametrize(
@@ -457,7 +459,7 @@ def test_an_older_log_is_migrated_and_stays_valid_and_a_later_one_is_refused(
         fill(older, ["x3"])
         newer.close()
     older.close()
-    assert "region" in rows(tmp_path / "audit.db")[0]
+    assert "region" in rows(tmp_path / "audit.sqlite")[0]
     assert sound(tmp_path)
     with pytest.raises(UserError, match=r"version 2.*update ahalab"):
         opened(tmp_path)
@@ -466,7 +468,7 @@ def test_an_older_log_is_migrated_and_stays_valid_and_a_later_one_is_refused(
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     create_keys(tmp_path / "key")
     with pytest.raises(UserError, match="more than 0"):
-        open_audit(str(tmp_path / "audit.db"), tmp_path / "key", AuditSettings(retention_days=0))
+        open_audit(str(tmp_path / "audit.sqlite"), tmp_path / "key", AuditSettings(retention_days=0))
 
 
 def test_spans_of_one_message_are_bounded_and_counted(tmp_path: Path) -> None:
@@ -475,7 +477,7 @@ def test_spans_of_one_message_are_bounded_and_counted(tmp_path: Path) -> None:
     spans = decision(one).spans * 3000
     asyncio.run(record(log, one, spans=spans))
     log.close()
-    body = json.loads(rows(tmp_path / "audit.db")[1]["body"])
+    body = json.loads(rows(tmp_path / "audit.sqlite")[1]["body"])
     assert body["hits"] == 3000
     assert len(body["spans"]) == 1000
 

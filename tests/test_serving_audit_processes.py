@@ -38,7 +38,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return str(tmp_path / "audit.db")
+        return str(tmp_path / "audit.sqlite")
     started: PostgresServer = request.getfixturevalue("server")
     return started.new_database()
 

@@ -45,7 +45,7 @@ class Copy:
         self.path = folder / "copy.db"
         for old in folder.glob("copy.db*"):
             old.unlink()
-        shutil.copyfile(folder / "audit.db", self.path)
+        shutil.copyfile(folder / "audit.sqlite", self.path)
         self.keys = read_keys(folder / "audit.key")
         self.raw = sqlite3.connect(self.path, isolation_level=None)
         self.raw.execute("PRAGMA foreign_keys=OFF")
@@ -219,10 +219,10 @@ def test_rows_cut_off_the_end_alone_are_found_without_a_head(copy: Copy, left: i
 
 def test_a_chain_cut_and_written_on_is_found_by_the_head(folder: Path, tmp_path: Path) -> None:
     """With the key, even: the server is made to go on from an older copy."""
-    for name in ("audit.db", "audit.key"):
+    for name in ("audit.sqlite", "audit.key"):
         shutil.copy(folder / name, tmp_path / name)
     heads = read_heads([folder / "heads"], read_keys(folder / "audit.key"))
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         mac = raw.execute("SELECT mac FROM audit_rows WHERE number = 6").fetchone()[0]
         for table in ("audit_rows", "audit_texts", "audit_text_keys"):
             raw.execute(f"DELETE FROM {table} WHERE number > 6")
@@ -302,14 +302,14 @@ def test_a_head_that_was_changed_or_belongs_elsewhere_is_refused(folder: Path, t
         with pytest.raises(UserError, match="is no head"):
             read_head(tmp_path / "head.json", keys)
     with pytest.raises(UserError, match="belongs to another log"):
-        verify(Database(str(folder / "audit.db")), keys, [Head("other", 1, "00", "2020")])
+        verify(Database(str(folder / "audit.sqlite")), keys, [Head("other", 1, "00", "2020")])
     with pytest.raises(UserError, match=r"no head-\*\.json"):
         read_heads([tmp_path], keys)
 
 
 def test_verification_wants_the_log_s_own_key(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="begun with key"):
-        verify(Database(str(folder / "audit.db")), create_keys(tmp_path / "other"))
+        verify(Database(str(folder / "audit.sqlite")), create_keys(tmp_path / "other"))
 
 
 def test_runs_are_put_together() -> None:

@@ -98,7 +98,7 @@ def test_an_auditor_s_key_verifies_and_cannot_open_a_text(tmp_path: Path) -> Non
     log.close()
     write_verifier(log.keys, tmp_path / "auditor")
     auditor = open_audit(
-        str(tmp_path / "audit.db"), tmp_path / "auditor", AuditSettings(keep_text=False), create=False
+        str(tmp_path / "audit.sqlite"), tmp_path / "auditor", AuditSettings(keep_text=False), create=False
     )
     assert verify(auditor.database, auditor.keys).sound
     with pytest.raises(UserError, match="audit-read"):
@@ -109,7 +109,7 @@ def test_an_auditor_s_key_verifies_and_cannot_open_a_text(tmp_path: Path) -> Non
 def test_an_erased_text_is_noise_and_the_chain_stays_valid(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log, ["x1", "x2", "x3"])
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         before = dict(raw.execute("SELECT number, sealed FROM audit_text_keys").fetchall())
     assert erase_texts(log, Selection(exchange="x2"), "asked for", "bob") == (2, "")
     assert read(log) == {"x1": "a reply", "x2": None, "x3": "a reply"}
@@ -120,7 +120,7 @@ def test_an_erased_text_is_noise_and_the_chain_stays_valid(tmp_path: Path) -> No
     assert (row["body"]["who"], row["body"]["why"], row["exchange"]) == ("bob", "asked for", "x2")
     log.close()
     # Not in the file either: neither in free pages nor in the write-ahead log.
-    data = b"".join(file.read_bytes() for file in tmp_path.glob("audit.db*"))
+    data = b"".join(file.read_bytes() for file in tmp_path.glob("audit.sqlite*"))
     assert before[1] in data
     assert before[3] not in data
     assert before[4] not in data
@@ -159,12 +159,12 @@ def test_many_texts_go_in_several_batches(tmp_path: Path, monkeypatch: pytest.Mo
 def test_texts_brought_back_by_an_old_copy_are_seen_and_erased_again(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log, ["x1", "x2"])
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         kept = [
             raw.execute(f"SELECT * FROM {table}").fetchall() for table in ("audit_texts", "audit_text_keys")
         ]
     erase_texts(log, Selection(exchange="x1"), "", "bob")
-    with sqlite3.connect(tmp_path / "audit.db") as raw:
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
         raw.executemany("INSERT OR REPLACE INTO audit_texts VALUES (?, ?, ?)", kept[0])
         raw.executemany("INSERT OR REPLACE INTO audit_text_keys VALUES (?, ?)", kept[1])
     report = verify(log.database, log.keys)

@@ -38,7 +38,7 @@ Who = Annotated[
 ]
 Why = Annotated[str | None, typer.Option("--why", help="Why the texts are read; is written to the log.")]
 
-DEFAULT_LOG = "audit.db"
+DEFAULT_LOG = "audit.sqlite"
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
