@@ -145,7 +145,7 @@ class RawC(_Contestant):
     """pyahocorasick on the raw text."""
 
     def prepare(self, terms: list[str]) -> Callable[[str], Any]:
-        import ahocorasick
+        import ahocorasick  # type: ignore[import-not-found,unused-ignore]
 
         automaton = ahocorasick.Automaton()
         for number, term in enumerate(terms):

@@ -149,7 +149,7 @@ def _look_alike(term: str, chinese: bool, rng: random.Random) -> str | None:
         if not choices or (changed and rng.random() < 0.4):
             return one
         changed = True
-        return rng.choice(sorted(choices))
+        return str(rng.choice(sorted(choices)))
 
     return _letters(term, alike)
 
@@ -157,7 +157,7 @@ def _look_alike(term: str, chinese: bool, rng: random.Random) -> str | None:
 def _traditional(term: str, chinese: bool, rng: random.Random) -> str | None:
     from opencc import OpenCC
 
-    return OpenCC(rng.choice(("s2t", "s2tw", "s2hk"))).convert(term) if chinese else None
+    return str(OpenCC(rng.choice(("s2t", "s2tw", "s2hk"))).convert(term)) if chinese else None
 
 
 def _case(term: str, chinese: bool, rng: random.Random) -> str | None:
@@ -172,7 +172,7 @@ def _leet(term: str, chinese: bool, rng: random.Random) -> str | None:
 def _pinyin(term: str, chinese: bool, _rng: random.Random) -> str | None:
     from pypinyin import lazy_pinyin
 
-    return "".join(lazy_pinyin(term)) if chinese else None
+    return "".join(map(str, lazy_pinyin(term))) if chinese else None
 
 
 def _split(term: str, chinese: bool, _rng: random.Random) -> str | None:
