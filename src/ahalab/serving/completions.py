@@ -28,7 +28,7 @@ class Answer(Response):
         super().__init__()
         self._flow, self._key, self._ticket, self._kind = flow, key, ticket, kind
         self._status = 200
-        self._headers = [(b"x-request-id", flow.exchange.id.encode("ascii"))]
+        self._own_headers = [(b"x-request-id", flow.exchange.id.encode("ascii"))]
         self._begun = False
         self._sent_at = time.monotonic()
         self._sending = False
@@ -145,7 +145,7 @@ class Answer(Response):
         self._begun = True
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send(
-            {"type": "http.response.start", "status": self._status, "headers": [*raw, *self._headers]}
+            {"type": "http.response.start", "status": self._status, "headers": [*raw, *self._own_headers]}
         )
 
     async def _write(self, frame: bytes) -> None:

@@ -324,7 +324,7 @@ def _check_part(part: Any, place: str) -> None:
 def _without_refused(
     data: Mapping[str, Any], refused: Mapping[str, tuple[str, Neutral]] = REFUSED, place: str = ""
 ) -> dict[str, Any]:
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, value in data.items():
         if value is None:
             if key not in refused:

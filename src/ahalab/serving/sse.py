@@ -60,9 +60,8 @@ class Frames:
 
     def last(self, finish: str, extra: Mapping[str, Any]) -> bytes:
         """The chunk with the finish reason."""
-        choice: dict[str, Any] = {"index": 0}
-        choice.update({"delta": {}} if self._kind == "chat" else {"text": ""})
-        choice.update({"logprobs": None, "finish_reason": finish})
+        empty: dict[str, Any] = {"delta": {}} if self._kind == "chat" else {"text": ""}
+        choice = {"index": 0, **empty, "logprobs": None, "finish_reason": finish}
         usage = {"usage": None} if self._include_usage else {}
         return event({**self._head, "choices": [choice], **usage, **extra})
 
