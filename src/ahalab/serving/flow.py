@@ -215,7 +215,9 @@ class Flow:
             close = getattr(pieces, "aclose", None)
             if close is not None:
                 await close()
-        ended: Stop | None = getattr(self, "ended", None)  # set meanwhile by `stop`, which the type checker cannot see
+        ended: Stop | None = getattr(
+            self, "ended", None
+        )  # set meanwhile by `stop`, which the type checker cannot see
         if self._error is None and ended == "time-out":
             self._error = Refusal(504, "The model took too long.", "model_timeout", kind="api_error")
         if self._error is None and ended == "shutdown":

@@ -122,7 +122,9 @@ class Database:
     def _prepare_file(self, create: bool) -> None:
         path = self.file
         if path is None or str(path) == ":memory:":
-            raise UserError("the audit log must outlive the process: name a file, such as sqlite:///audit.sqlite")
+            raise UserError(
+                "the audit log must outlive the process: name a file, such as sqlite:///audit.sqlite"
+            )
         if path.exists():
             return
         if not create:
