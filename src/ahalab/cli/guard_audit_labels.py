@@ -123,7 +123,7 @@ def suggest(
             markup=False,
         )
     output.print(
-        f"{len(found.suggested)} suggestions; checked against {found.true_hits} texts of true hits; "
+        f"{len(found.suggested)} suggestions; checked against {found.true_hits} true hits; "
         f"{found.lacking} labelled dialogues have no text any more",
         highlight=False,
     )
