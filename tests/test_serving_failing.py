@@ -122,7 +122,7 @@ def test_a_disk_that_fails_under_traffic_ends_answers_well_formed_and_then_refus
     with log.database.reading() as connection:
         kept = set(connection.execute(sa.select(ROWS.c.exchange).where(ROWS.c.kind == "intent")).scalars())
     assert {one.headers["x-request-id"] for one in answers if one.status_code == 200} <= kept
-    assert verify(Database(str(tmp_path / "audit.db")), log.keys, open_texts=True).sound
+    assert verify(Database(str(tmp_path / "audit.sqlite")), log.keys, open_texts=True).sound
 
 
 @pytest.mark.parametrize("streaming", ["hold", "retract"])
