@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 from ahalab.dashboard.api import Dashboard
 from ahalab.dashboard.catalog import Catalog
+from app_server import running
 from synthetic_run import make_run, metric_row, sample_row
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202eabc\u202c \x1b[31mred\x07 &lt;b&gt;"
@@ -78,24 +76,8 @@ def one_more_step(stage: Path, step: int) -> None:
 @contextmanager
 def served(dashboard: Dashboard) -> Iterator[str]:
     """The page on a free port of this machine, its indexer at work; the address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the extra `ui` is not installed")
+    pytest.importorskip("uvicorn", reason="the extra `ui` is not installed")
     from ahalab.dashboard.server import make_app
 
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        make_app(dashboard), log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.started
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        bound.close()
+    with running(make_app(dashboard)) as address:
+        yield address

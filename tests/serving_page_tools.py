@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app_server import running
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-    from starlette.types import ASGIApp
 
     from browser import Watched
 
@@ -203,28 +202,6 @@ def usual() -> Iterator[Standin]:
             ("withdraw", TEXT),
         ]
         yield made
-
-
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """An application on a free port of this machine; its address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.started
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        bound.close()
 
 
 def opened(watched: Watched, server: Standin) -> Page:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app_server import running
 from browser import (  # noqa: F401
     SCHEMES,
     Scheme,
@@ -32,7 +33,6 @@ from serving_page_tools import (
     finished,
     kept,
     opened,
-    running,
     shows,
     usual,
 )
