@@ -22,7 +22,7 @@ from ahalab.serving.fields import REFUSED, ChatBody
 from ahalab.serving.keys import SCOPES, Key, revoke_key
 from ahalab.serving.running import on_loopback
 
-EXAMPLES = 25
+EXAMPLES = 75
 GUARDRAIL = "POST /beta/litellm_basic_guardrail_api"
 GUARDRAIL_FIELDS = ("input_type", "texts", "structured_messages", "tools", "tool_calls", "images")
 TEXT = strategies.text(max_size=12)
@@ -131,7 +131,7 @@ def test_requests_that_fit_the_description_break_nothing(label: str, running: Ru
 
     quickly(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), use)
     if label not in ("GET /v1/models/{name}", GUARDRAIL):  # there the description does not say enough
-        assert statuses[200], statuses
+        assert statuses[200] >= (3 if operation.body else 1), statuses
 
 
 @pytest.mark.parametrize(
