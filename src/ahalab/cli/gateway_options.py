@@ -91,6 +91,31 @@ def mode_of(word: str | None) -> Mode | None:
     raise UserError(f"--mode {word}: expected shadow or enforce")
 
 
+def settings_of(
+    file: Path | None,
+    host: str | None,
+    port: int | None,
+    admin_host: str | None,
+    admin_port: int | None,
+    host_names: list[str] | None,
+    insecure: bool,
+) -> GatewaySettings:
+    """The settings of a file, what the command line says going before it."""
+    from ahalab.serving.opening import read_settings
+
+    return read_settings(
+        file,
+        {
+            "host": host,
+            "port": port,
+            "admin_host": admin_host,
+            "admin_port": admin_port,
+            "host_names": host_names or None,
+            "insecure": insecure or None,
+        },
+    )
+
+
 def announce(parts: Parts, models: tuple[str, ...], page: bool) -> Ready:
     """What is said once both sides listen."""
 

@@ -54,20 +54,10 @@ def serve(
 ) -> None:
     """Put risk control, keys, limits and an audit log in front of an OpenAI-compatible server."""
     from ahalab.guard.term import BUNDLED
-    from ahalab.serving.opening import Options, open_parts, read_settings, run_gateway
+    from ahalab.serving.opening import Options, open_parts, run_gateway
     from ahalab.serving.upstream import open_upstream
 
-    settings = read_settings(
-        settings_file,
-        {
-            "host": host,
-            "port": port,
-            "admin_host": admin_host,
-            "admin_port": admin_port,
-            "host_names": host_names or None,
-            "insecure": insecure or None,
-        },
-    )
+    settings = given.settings_of(settings_file, host, port, admin_host, admin_port, host_names, insecure)
     options = Options(
         folder=folder,
         policies=tuple(policies or ("general",)),

@@ -73,20 +73,10 @@ def serve(
     from ahalab.endpoints.addresses import is_loopback
     from ahalab.guard.term import BUNDLED
     from ahalab.serving.local import NO_CONTROL, LocalModel, LocalSettings
-    from ahalab.serving.opening import Options, open_parts, read_settings, run_gateway
+    from ahalab.serving.opening import Options, open_parts, run_gateway
     from ahalab.validation import validate
 
-    settings = read_settings(
-        settings_file,
-        {
-            "host": host,
-            "port": port,
-            "admin_host": admin_host,
-            "admin_port": admin_port,
-            "host_names": host_names or None,
-            "insecure": insecure or None,
-        },
-    )
+    settings = given.settings_of(settings_file, host, port, admin_host, admin_port, host_names, insecure)
     if no_control and (policies or reviewer or terms):
         raise UserError("--no-control and --policy, --reviewer or --terms: choose one")
     if no_control and not is_loopback(settings.host):

@@ -215,13 +215,15 @@ class Flow:
             close = getattr(pieces, "aclose", None)
             if close is not None:
                 await close()
-        ended: Stop | None = getattr(
-            self, "ended", None
-        )  # set meanwhile by `stop`, which the type checker cannot see
+        ended = self._stopped()
         if self._error is None and ended == "time-out":
             self._error = Refusal(504, "The model took too long.", "model_timeout", kind="api_error")
         if self._error is None and ended == "shutdown":
             self._error = unavailable("The gateway is shutting down.", "shutting_down")
+
+    def _stopped(self) -> Stop | None:
+        """`ended` as it is now: `stop` may have set it while this flow waited."""
+        return self.ended
 
     def _first(self) -> None:
         self._begun = True

@@ -7,6 +7,7 @@ none: these are ours. They describe replies abstractly ("[reply lists steps]"): 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -66,7 +67,7 @@ class Rubric(StrictModel):
             lines += ["", say[name], *(f"- {one}" for one in getattr(words, name))]
         for name in ("borderline", "examples"):
             lines += ["", say[name]]
-            lines += [f"- {one.case} → {one.verdict}{say['why']}{one.why}" for one in getattr(words, name)]
+            lines += _cases(getattr(words, name), say)
         return "\n".join(lines)
 
 
@@ -94,10 +95,11 @@ class Overlay(StrictModel):
     def text(self, language: RubricLanguage) -> str:
         """As it stands in the judge's prompt, under the rubric."""
         words, say = (self.en, _EN) if language == "en" else (self.zh, _ZH)
-        lines = [words.stake, *(f"- {one}" for one in words.rules)]
-        return "\n".join(
-            [*lines, *(f"- {one.case} → {one.verdict}{say['why']}{one.why}" for one in words.decided)]
-        )
+        return "\n".join([words.stake, *(f"- {one}" for one in words.rules), *_cases(words.decided, say)])
+
+
+def _cases(decided: Sequence[Decided], say: Mapping[str, str]) -> list[str]:
+    return [f"- {one.case} → {one.verdict}{say['why']}{one.why}" for one in decided]
 
 
 _EN = {
