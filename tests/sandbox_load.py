@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def bear(count: int, seed: int, workers: int = 2) -> Tally:
             # Each has started all it has and has had some work: what comes later should not grow.
             list(executor.run(HELLO, [""] * 20, LIMITS))
         before = _standing(executors)
+        descriptors = _descriptors()
         trees = [processes(executor) for executor in executors]
         memory = _memory(executors)
         began = time.monotonic()
@@ -139,6 +141,8 @@ def bear(count: int, seed: int, workers: int = 2) -> Tally:
         tally.leaks += [
             f"{name}: {before[name]} became {after[name]}" for name in before if before[name] != after[name]
         ]
+        if opened := _descriptors() - descriptors:
+            tally.leaks.append(f"descriptors of the trainer: {sorted(opened)} were opened and left")
         tally.grown_megabytes = {name: now - memory[name] for name, now in _memory(executors).items()}
     return tally
 
@@ -146,12 +150,20 @@ def bear(count: int, seed: int, workers: int = 2) -> Tally:
 def _standing(executors: list[LocalExecutor]) -> dict[str, object]:
     pids = sorted(pid for executor in executors for pid in processes(executor))
     return {
-        "descriptors of the trainer": len(list(Path("/proc/self/fd").iterdir())),
         "descriptors within": {pid: len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids},
         "mounts of the trainer": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "mounts within": {pid: len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) for pid in pids},
         "files": sorted(path.name for path in Path(tempfile.gettempdir()).glob("ahalab-run-*")),
     }
+
+
+def _descriptors() -> set[tuple[str, str]]:
+    """This process's open descriptors with what each leads to. Whatever else runs here may close its own meanwhile."""
+    found = set()
+    for entry in list(os.scandir("/proc/self/fd")):
+        with suppress(FileNotFoundError):  # the descriptor of this very listing
+            found.add((entry.name, str(Path(entry.path).readlink())))
+    return found
 
 
 def _memory(executors: list[LocalExecutor]) -> dict[str, float]:
