@@ -40,6 +40,11 @@ def whole(pieces: int) -> bytes:
     )
 
 
+async def until(due: float) -> None:
+    """Wait for a moment of the loop's clock."""
+    await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+
+
 class Upstream:
     """Serves every connection of one process."""
 
@@ -48,6 +53,7 @@ class Upstream:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Requests of one connection until it ends."""
+        loop = asyncio.get_running_loop()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -57,15 +63,16 @@ class Upstream:
                 first, pieces, each = (
                     (int(found[1]) / 1e3, int(found[2]), int(found[3]) / 1e3) if found else self._script
                 )
-                await asyncio.sleep(first)
+                due = loop.time() + first  # of each piece: the script is kept, however busy the machine is
                 if re.search(rb'"stream": *true', body):
+                    await until(due)
                     writer.write(STREAM + PIECE)
-                    for _ in range(pieces - 1):
-                        await asyncio.sleep(each)
+                    for number in range(1, pieces):
+                        await until(due + number * each)
                         writer.write(PIECE)
                     writer.write(LAST)
                 else:
-                    await asyncio.sleep(each * (pieces - 1))
+                    await until(due + each * (pieces - 1))
                     writer.write(whole(pieces))
                 await writer.drain()
         writer.close()

@@ -84,8 +84,21 @@ def serve(
     except BaseException:
         public.close()
         raise
-    with contextlib.closing(public), contextlib.closing(admin):
-        asyncio.run(_serve(app, gateway, public, admin, ready, beside))
+    with (
+        contextlib.closing(public),
+        contextlib.closing(admin),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_serve(app, gateway, public, admin, ready, beside))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, which is quicker; asyncio's own on systems that uvloop is not made for."""
+    if sys.platform == "win32":
+        return None
+    from uvloop import new_event_loop
+
+    return new_event_loop
 
 
 async def _serve(
