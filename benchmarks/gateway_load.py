@@ -87,6 +87,11 @@ class Load:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             figures.failed += 1
 
+    def forget(self) -> None:
+        """Close what is kept: a server that stands still for a while may close it just when it is used again."""
+        while self._idle:
+            self._idle.pop()[1].close()
+
     async def _connection(self) -> Connection:
         while self._idle:
             found = self._idle.pop()

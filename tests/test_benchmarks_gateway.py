@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.gateway import differences, quantile
 from benchmarks.gateway_load import Figures, Load
 from benchmarks.gateway_upstream import Upstream
+from benchmarks.gateway_vs_litellm import block, rows_of
 
 
 def against(serve: Any, use: Callable[[Load], Awaitable[Figures]]) -> Figures:
@@ -75,3 +78,30 @@ def test_differences_are_made_within_pairs() -> None:
     assert found["first"]["median"] == [1.0, 3.0]
     assert found["stream"] == {"median": [2.0, 1.0], "p99": [18.0, 1.0]}
     assert quantile(range(1000), 0.99) == 990
+
+
+def test_a_block_counts_what_its_clients_got_and_ends_on_time() -> None:
+    async def run() -> tuple[Figures, float]:
+        server = await asyncio.start_server(Upstream(0.02, 1, 0.0).serve, "127.0.0.1", 0)
+        load = Load(server.sockets[0].getsockname()[1])
+        try:
+            found = await block(load, 3, 0.2, stream=True)
+            load.forget()
+            again = await block(load, 1, 0.05, stream=False)
+            assert again[0].failed == 0
+            return found
+        finally:
+            server.close()
+
+    figures, per_second = asyncio.run(run())
+    assert 3 <= len(figures.stream) <= 30  # 20 ms each
+    assert figures.plain == []
+    assert per_second == pytest.approx(len(figures.stream) / 0.2, rel=0.5)
+
+
+def test_rows_of_the_other_proxy_are_counted_by_kind(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "log") as connection:
+        connection.execute("CREATE TABLE rows (kind TEXT)")
+        connection.executemany("INSERT INTO rows VALUES (?)", [("intent",), ("intent",), ("conclusion",)])
+    connection.close()
+    assert rows_of(tmp_path / "log") == {"conclusion": 1, "intent": 2}
