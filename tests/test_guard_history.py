@@ -63,6 +63,32 @@ def test_what_one_key_had_retracted_says_nothing_about_another() -> None:
     assert memory().recognised(back(Turn("assistant", REPLY), key="other")) == ()
 
 
+def test_a_retracted_reply_that_another_key_sends_is_judged_like_any_turn_of_a_client() -> None:
+    harmful, harmless = (
+        "Take the zorbom, and all that follows from it.",
+        "I am sorry, I cannot help you with that.",
+    )
+    reviewer = Scripted(BAD)
+    control = make_control(reviewer=reviewer)
+    for number, reply in enumerate((harmful, harmless)):
+        _, decision = run(control, ask("a zorbom", key="a", id=f"a{number}"), Delta(content=reply))
+        assert decision.action == "retract"
+    known = len(reviewer.calls)
+    own, _ = run(control, ask("go on", Turn("assistant", harmless), key="a", id="a2"))
+    assert own[-1].finish == "content_filter"
+    # The other key's turn is no word of ours: keywords flag it and the reviewer decides.
+    _, decision = run(
+        control, ask("go on", Turn("assistant", harmful), key="b", id="b1"), Delta(content="ok")
+    )
+    assert (decision.action, decision.reason) == ("retract", "content_filter")
+    assert len(reviewer.calls) == known + 1
+    # One key cannot have replies that are common to all withdrawn from the others.
+    sent, decision = run(
+        control, ask("go on", Turn("assistant", harmless), key="b", id="b2"), Delta(content="ok")
+    )
+    assert (decision.action, content(sent)) == ("release", "ok")
+
+
 def test_a_short_reply_counts_only_behind_the_same_question() -> None:
     kept = RetractedReplies(SECRET)
     kept.remember(ask("may I gnarf him?"), "Yes.", "")

@@ -14,7 +14,7 @@ import yaml
 from ahalab.errors import UserError
 from ahalab.guard.history import RetractedReplies
 from ahalab.guard.policy import Policy
-from ahalab.guard.records import Delta
+from ahalab.guard.records import Delta, Review
 from ahalab.guard.reload import Controls
 from guard_control import BAD, STANDARDS, Scripted, ask, run
 
@@ -243,3 +243,113 @@ def test_policies_are_known_by_name_and_each_only_once(tmp_path: Path) -> None:
             Controls(wrong, lambda _: None, RetractedReplies(b"a secret of the tests"), terms=terms)
     with pytest.raises(UserError, match="not served"):
         Controls(["paper"], lambda _: None, RetractedReplies(b"a secret of the tests"), terms_of={"x": terms})
+
+
+class Closable(Scripted):
+    """Counts how often it is closed."""
+
+    def __init__(self, *script: Review, breaks: bool = False) -> None:
+        super().__init__(*script)
+        self.closed, self.breaks = 0, breaks
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        if self.breaks:
+            raise OSError("made to fail")
+
+
+def closable_controls(policy: Path, terms: Path, made: list[Closable], **more: bool) -> Controls:
+    def reviewer(_: Policy) -> Closable:
+        made.append(Closable(BAD, **more))
+        return made[-1]
+
+    return Controls([str(policy)], reviewer, RetractedReplies(b"a secret of the tests"), terms=terms)
+
+
+def test_a_replaced_reviewer_is_closed_once_nobody_can_ask_it_any_more(tmp_path: Path) -> None:
+    policy, terms = make_files(tmp_path)
+    made: list[Closable] = []
+    controls = closable_controls(policy, terms, made)
+
+    async def under_way() -> None:
+        control = controls.get()
+        exchange = ask("a zorbom")
+        await control.admit(exchange)
+        watch = control.watch(exchange)
+        change(terms / "made.yaml", allow=["photo zorbom"])  # other terms, the same reviewer
+        assert await controls.reload()
+        change(policy, description="new")
+        assert await controls.reload()
+        assert len(made) == 2
+        assert made[0].closed == 0  # this exchange has not been reviewed yet
+        _, decision = await watch.finish()
+        assert decision.review is not None
+        assert not decision.review.error
+
+    async def story() -> None:
+        await under_way()
+        change(policy, description="newer")
+        assert await controls.reload()
+        assert [one.closed for one in made] == [1, 1, 0]
+        await controls.aclose()
+        await controls.aclose()
+        assert [one.closed for one in made] == [1, 1, 1]
+        assert not await controls.reload()  # nothing is opened behind it
+        assert len(made) == 3
+
+    asyncio.run(story())
+
+
+def test_following_the_files_closes_what_is_not_used_any_more(tmp_path: Path) -> None:
+    policy, terms = make_files(tmp_path)
+    made: list[Closable] = []
+    controls = closable_controls(policy, terms, made)
+
+    async def story() -> None:
+        held = controls.get()
+        change(policy, description="new")
+        assert await controls.reload()
+        assert made[0].closed == 0
+        del held
+        following = asyncio.ensure_future(controls.follow(0.001))
+        while not made[0].closed:
+            await asyncio.sleep(0.001)
+        following.cancel()
+        assert made[1].closed == 0
+
+    asyncio.run(story())
+
+
+def test_reviewers_of_a_reload_that_fails_are_closed_and_those_that_serve_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, terms = make_files(tmp_path)
+    made: list[Closable] = []
+    controls = closable_controls(policy, terms, made)
+    change(policy, description="new")
+    looks = iter([(("x", 1, 1, 1),), (("x", 1, 1, 2),)])  # the files change while they are read
+    with monkeypatch.context() as patch:
+        patch.setattr(controls, "_signed", lambda: next(looks))
+        assert not asyncio.run(controls.reload())
+    assert [one.closed for one in made] == [0, 1]
+    assert flags(controls, "a zorbom")
+
+
+def test_a_reviewer_that_cannot_be_closed_keeps_no_other_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy, terms = make_files(tmp_path)
+    other = tmp_path / "other.yaml"
+    other.write_text(policy.read_text())
+    change(other, name="other")
+    made: list[Closable] = []
+
+    def reviewer(_: Policy) -> Closable:
+        made.append(Closable(BAD, breaks=True))
+        return made[-1]
+
+    history = RetractedReplies(b"a secret of the tests")
+    controls = Controls([str(policy), str(other)], reviewer, history, terms=terms)
+    asyncio.run(controls.aclose())
+    assert [one.closed for one in made] == [1, 1]
+    assert caplog.text.count("could not be closed") == 2

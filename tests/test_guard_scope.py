@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ahalab.guard.matcher import Matcher
 from ahalab.guard.policy import Scope, bundled_policy
 from ahalab.guard.records import Exchange, Part, Span, Turn
 from ahalab.guard.scope import client_spans, reply_spans
+from ahalab.guard.term import TermEntry, TermFile, make_terms
 from guard_control import MATCHER, ask
 
 NOTHING = Scope(query=False, history=False, forged=False, reply=False, thinking=False, joined=False)
@@ -167,3 +171,48 @@ def test_an_exchange_without_a_user_turn_is_matched_too() -> None:
 def test_very_many_turns_are_matched_within_bounds() -> None:
     turns = user(*(["zor", "bom"] * 3000))
     assert len(client(Scope(), *turns)) == 3000
+
+
+OPTIONS = make_terms(
+    [
+        (
+            "options.yaml",
+            TermFile(
+                category="made-up",
+                en=["gnarf him", TermEntry(text="zorbom", min_gap=9), TermEntry(text="sb", spaced=False)],
+                zh=["炸弹", TermEntry(text="bom弹", word_boundary=True)],
+                allow=["photo zorbom"],
+            ),
+        )
+    ]
+)
+BITS = [
+    "zorbom",
+    "zor",
+    "bom",
+    "gnarf him",
+    "sb",
+    "photo zorbom",
+    "z0rb",
+    "z o r",
+    " ",
+    ". ",
+    "炸弹",
+    "弹",
+    "x",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(BITS), max_size=8))
+def test_the_shared_automata_find_what_a_matcher_of_the_loosened_list_finds(pieces: list[str]) -> None:
+    free = tuple(replace(one, word_boundary=False, min_gap=0) for one in OPTIONS.terms)
+    text, matcher = "".join(pieces), Matcher(OPTIONS)
+    assert matcher.without_borders().find(text) == Matcher(replace(OPTIONS, terms=free)).find(text)
+    assert matcher.terms is OPTIONS
+
+
+def test_without_borders_words_inside_words_and_close_repeats_are_found() -> None:
+    matcher, text = Matcher(OPTIONS), "xzorbomzorbomx"
+    assert matcher.find(text) == []
+    assert [one.start for one in matcher.without_borders().find(text)] == [1, 7]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ahalab.cli.console import errors, output
+
+if TYPE_CHECKING:
+    from ahalab.guard.records import Review
 
 NO_VERDICT = 3
 """Exit code where the reviewer gave none."""
@@ -38,6 +41,7 @@ def review(
     from ahalab.guard.review.files import parse_dialogue, read_dialogue
     from ahalab.guard.review.measured import RecordingReviewer
     from ahalab.guard.review.opening import open_reviewer
+    from ahalab.guard.reviewers import close_reviewer
     from ahalab.text.hostile import make_visible
 
     judged_by = open_policy(policy)
@@ -47,7 +51,14 @@ def review(
         exchange, reply, thinking = read_dialogue(dialogue)
     made = open_reviewer(reviewer, judged_by)
     recording = RecordingReviewer(made, record, judged_by) if record else None
-    found = asyncio.run((recording or made).review(exchange, reply, thinking))
+
+    async def reviewed() -> Review:
+        try:
+            return await (recording or made).review(exchange, reply, thinking)
+        finally:
+            await close_reviewer(made)
+
+    found = asyncio.run(reviewed())
     if recording is not None:
         recording.close()
     titles = {one.id: one.title for one in judged_by.standards}

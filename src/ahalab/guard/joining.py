@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from ahalab.guard.matcher import Hit, Matcher
@@ -69,8 +69,7 @@ class Joiner:
     def __init__(self, matcher: Matcher) -> None:
         terms = matcher.terms
         self._terms = {one.folded: one for one in terms.terms}
-        free = tuple(replace(one, word_boundary=False, min_gap=0) for one in terms.terms)
-        self._matcher = Matcher(replace(terms, terms=free))
+        self._matcher = matcher.without_borders()
         self._reach = 2 * max((len(one.text) for one in terms.terms), default=0) + _NEIGHBOURS
         """Characters of a long text that are looked at on each side of a seam."""
 

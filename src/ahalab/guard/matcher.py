@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import ahocorasick_rs
@@ -65,6 +66,14 @@ class Matcher:
             if patterns.texts:
                 automaton = ahocorasick_rs.AhoCorasick(list(patterns.texts), store_patterns=False)
                 self._views.append((view, patterns, automaton))
+
+    def without_borders(self) -> Matcher:
+        """The same list, its terms found wherever they stand and however often. Shares the automata: neither option
+        changes what they look for."""
+        other = copy(self)
+        free = tuple(replace(one, word_boundary=False, min_gap=0) for one in self.terms.terms)
+        other.terms = replace(self.terms, terms=free)
+        return other
 
     def find(self, text: str) -> list[Hit]:
         """Every hit, by place. Finds of one term at one place in several views are one hit."""

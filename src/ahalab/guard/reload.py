@@ -1,8 +1,8 @@
 """Several policies at work by name, taken up again when their files change. A broken file never replaces a good one.
 
 A change is taken up whole or not at all: policy and terms are read, validated and tested aside (`checked_terms`), then
-one assignment swaps them. Exchanges under way end under what they began with. Budgets, circuits, counts and the
-memory of retractions live on.
+one assignment swaps them. Exchanges under way end under what they began with; a reviewer that was replaced is closed
+when the last of them has ended. Budgets, circuits, counts and the memory of retractions live on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ahalab.guard.matcher import Matcher
 from ahalab.guard.policy import Policy, open_policy
 from ahalab.guard.protocols import Reviewer
 from ahalab.guard.records import Mode
+from ahalab.guard.reviewers import ReviewersInUse
 from ahalab.guard.shadow import Counts
 from ahalab.guard.stream import StreamList
 from ahalab.guard.term import BUNDLED
@@ -105,8 +106,10 @@ class Controls:
         unknown = sorted(set(self._terms_of) - set(self._kept))
         if unknown:
             raise UserError(f"terms are given for policy {unknown[0]!r}, which is not served")
+        self._reviewers, self._closed = ReviewersInUse(), False
         self._signature = self._signed()
-        self._loaded: dict[str, _Loaded] = self._build({})
+        self._loaded: dict[str, _Loaded] = self._build({}, [])
+        self._keep_reviewers()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,25 +127,35 @@ class Controls:
     async def reload(self) -> bool:
         """Take up what has changed; whether it worked. What failed leaves everything as it was."""
         async with self._reloading:
-            signature = self._signed()
-            try:
-                loaded = await asyncio.to_thread(self._build, self._loaded)
-                if self._signed() != signature:
-                    raise UserError(
-                        "the files changed while they were read; they are read again when they rest"
-                    )
-            except Exception as error:
-                self.failed_reloads += 1
-                words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                self._failure = _Failure(words, time.time())
-                self._signature = signature
-                _LOG.error("the policies stay as they were: %s", words)
+            if self._closed:
                 return False
-            self._signature, self._loaded, self._failure = signature, loaded, _Failure()
-            self.reloads += 1
-            versions = ", ".join(f"{name} {one.policy.version}" for name, one in loaded.items())
-            _LOG.info("policies taken up: %s", versions)
-            return True
+            made: list[Reviewer] = []
+            try:
+                return await self._taken_up(made)
+            finally:
+                for reviewer in made:
+                    self._reviewers.add(reviewer)
+                await self._reviewers.close_unused()
+
+    async def _taken_up(self, made: list[Reviewer]) -> bool:
+        signature = self._signed()
+        try:
+            loaded = await asyncio.to_thread(self._build, self._loaded, made)
+            if self._signed() != signature:
+                raise UserError("the files changed while they were read; they are read again when they rest")
+        except Exception as error:
+            self.failed_reloads += 1
+            words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self._failure = _Failure(words, time.time())
+            self._signature = signature
+            _LOG.error("the policies stay as they were: %s", words)
+            return False
+        self._signature, self._loaded, self._failure = signature, loaded, _Failure()
+        self._keep_reviewers()
+        self.reloads += 1
+        versions = ", ".join(f"{name} {one.policy.version}" for name, one in loaded.items())
+        _LOG.info("policies taken up: %s", versions)
+        return True
 
     async def follow(self, seconds: float = 2.0) -> None:
         """Looks at the files for ever. A change counts once it rested for one look: nothing half written is read."""
@@ -153,6 +166,13 @@ class Controls:
             if now != self._signature and now == seen:
                 await self.reload()
             seen = now
+            await self._reviewers.close_unused()
+
+    async def aclose(self) -> None:
+        """No exchange follows: every reviewer is closed, and nothing is taken up any more. Twice does no harm."""
+        async with self._reloading:
+            self._closed = True
+            await self._reviewers.close_all()
 
     def status(self) -> dict[str, Any]:
         """What serves, and what could not be taken up."""
@@ -200,8 +220,12 @@ class Controls:
                 signature.append((str(path), state.st_ino, state.st_size, state.st_mtime_ns))
         return tuple(signature)
 
-    def _build(self, before: Mapping[str, _Loaded]) -> dict[str, _Loaded]:
-        """Everything read and tested; what serves is not touched."""
+    def _keep_reviewers(self) -> None:
+        for one in self._loaded.values():
+            self._reviewers.add(one.reviewer, *one.controls.values())
+
+    def _build(self, before: Mapping[str, _Loaded], made: list[Reviewer]) -> dict[str, _Loaded]:
+        """Everything read and tested; what serves is not touched. `made` gets the new reviewers, also on failure."""
         lists: dict[Path, tuple[Matcher, StreamList]] = {}
         loaded: dict[str, _Loaded] = {}
         for name, kept in self._kept.items():
@@ -216,7 +240,11 @@ class Controls:
                 lists[place] = matcher, StreamList(terms)
             old = before.get(name)
             kept_on = old is not None and old.policy == policy
-            reviewer = old.reviewer if old is not None and kept_on else self._make_reviewer(policy)
+            if old is not None and kept_on:
+                reviewer = old.reviewer
+            else:
+                reviewer = self._make_reviewer(policy)
+                made += [reviewer] if reviewer is not None else []
             loaded[name] = self._serving(policy, reviewer, *lists[place])
         return loaded
 

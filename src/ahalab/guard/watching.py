@@ -9,7 +9,7 @@ shadow    everything is shown as it comes; the review tells only what would have
 from __future__ import annotations
 
 import asyncio
-import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ahalab.guard.desk import Case
@@ -21,7 +21,6 @@ from ahalab.guard.texts import category_of, retraction_text
 if TYPE_CHECKING:
     from ahalab.guard.control import RiskControl
 
-_LOG = logging.getLogger(__name__)
 State = Literal["answering", "reviewing", "queued", "done"]
 _FINISHES = ("stop", "length", "content_filter", "error")
 
@@ -64,6 +63,7 @@ class Watch:
         self._content_shown = self._thinking_shown = 0
         self._finish_shown = False
         self._finishing = asyncio.Lock()
+        self._decided: Decision | None = None
         self._outcome: tuple[list[Delta], Decision] | None = None
         self.state: State = "answering"
         policy, enforced = control.policy, control.mode == "enforce"
@@ -124,13 +124,49 @@ class Watch:
         """
         async with self._finishing:
             if self._outcome is None:
-                decision = await self._decide()
-                if self._remember and decision.action == "retract":
-                    await self._control.remember(self._exchange, self.reply, self.thinking)
-                self._outcome = self._closing(decision), decision
-                self.state = "done"
-                self._control.concluded(self._exchange, decision)
+                await self._end(await self._decide())
+        assert self._outcome is not None
         return self._outcome
+
+    async def aborted(self) -> tuple[list[Delta], Decision]:
+        """In place of a `finish` that was cancelled: the review is given up. What it would have decided is retracted,
+        and remembered as such; a reply that was only sampled is released, as without a verdict."""
+        async with self._finishing:
+            if self._outcome is None:
+                await self._end(self._decided or self._given_up())
+        assert self._outcome is not None
+        return self._outcome
+
+    def taken_back(self, decision: Decision | None = None) -> dict[str, Any]:
+        """The extension to send beside an error: what the client was shown has no judgement that lets it stand.
+
+        {} where nothing was shown, or where it may stand. None: no decision was come to.
+        """
+        if not (self._content_shown or self._thinking_shown):
+            return {}
+        if decision is None:
+            decision = self._decision("retract", None, {}, reason="unavailable")
+        if decision.action == "release":
+            return {}
+        # A client knows two reasons; that the gateway ends is none of its business.
+        told = decision if decision.reason == "content_filter" else replace(decision, reason="unavailable")
+        return extension(self._exchange, told, self._control.text(self._exchange, decision))
+
+    def _given_up(self) -> Decision:
+        review, timings = Review(error="shutdown"), {"filter": self._filter_seconds}
+        if self.state == "reviewing" and not self._spans:
+            return self._decision("release", review, timings, sampled=True)
+        return self._decision("retract", review, timings, reason="shutdown")
+
+    async def _end(self, decision: Decision) -> None:
+        self._decided = decision
+        if self._remember and decision.action == "retract":
+            await self._control.remember(self._exchange, self.reply, self.thinking)
+        # Of what no review was finished for, nothing is left to say here: the client gets an error.
+        rest = [] if decision.reason == "shutdown" else self._closing(decision)
+        self._outcome = rest, decision
+        self.state = "done"
+        self._control.concluded(self._exchange, decision)
 
     def _show(self, thinking: str, content: str) -> list[Delta]:
         self._thinking_shown += len(thinking)
