@@ -15,14 +15,36 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from tests.serving_tools import Served, chat_body, text_body
+from schemathesis.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    not_a_server_error,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.serving_tools import BAD_REPLY, HELLO, ScriptedModel, Served, chat_body, text_body
 
+from ahalab.guard.records import Delta
+from ahalab.serving.admin import make_admin_app
+from ahalab.serving.answers import (
+    AdminHealth,
+    ChatReply,
+    GuardrailReply,
+    ModerationReply,
+    Reloaded,
+    TextReply,
+)
 from ahalab.serving.fields import REFUSED, ChatBody
 from ahalab.serving.keys import SCOPES, Key, revoke_key
 from ahalab.serving.running import on_loopback
 
 EXAMPLES = 75
+AS_DESCRIBED = [
+    content_type_conformance,
+    not_a_server_error,
+    response_schema_conformance,
+    status_code_conformance,
+]
 GUARDRAIL = "POST /beta/litellm_basic_guardrail_api"
 GUARDRAIL_FIELDS = ("input_type", "texts", "structured_messages", "tools", "tool_calls", "images")
 TEXT = strategies.text(max_size=12)
@@ -88,6 +110,36 @@ def test_every_route_is_described(running: Running) -> None:
     assert set(operations(running)) == OPERATIONS
 
 
+@pytest.mark.parametrize("side", ["public", "admin"])
+def test_every_good_answer_is_described_and_every_posted_body_too(side: str, running: Running) -> None:
+    app = running.served.app if side == "public" else make_admin_app(running.served.gateway)
+    paths = app.openapi()["paths"]
+    for path, methods in paths.items():
+        for method, one in methods.items():
+            content = one["responses"]["200"]["content"]
+            assert all(kind["schema"] for kind in content.values()), path
+            assert path == "/metrics" or content["application/json"]["schema"]["required"], path
+            assert method == "get" or path == "/admin/reload" or one["requestBody"]["required"], path
+
+
+@pytest.mark.parametrize("pieces", [HELLO, BAD_REPLY])
+def test_replies_and_retractions_have_the_described_form(pieces: list[Delta], tmp_path: Path) -> None:
+    served = Served(tmp_path, model=ScriptedModel(pieces))
+    ChatReply.model_validate(served.chat().json(), strict=True)
+    TextReply.model_validate(served.ask("/v1/completions", text_body()).json(), strict=True)
+    checked = served.ask("/v1/moderations", {"input": "zorbom"})
+    ModerationReply.model_validate(checked.json(), strict=True)
+    guarded = served.ask("/beta/litellm_basic_guardrail_api", {"texts": ["zorbom"]})
+    GuardrailReply.model_validate(guarded.json(), strict=True)
+
+
+def test_the_admin_side_has_the_described_form(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.app = make_admin_app(served.gateway)
+    AdminHealth.model_validate(served.ask("/healthz", method="GET").json(), strict=True)
+    Reloaded.model_validate(served.ask("/admin/reload").json(), strict=True)
+
+
 def quickly(strategy: Any, use: Callable[[Any], None]) -> None:
     """`use` with so many examples, the same ones each time."""
 
@@ -126,23 +178,21 @@ def test_requests_that_fit_the_description_break_nothing(label: str, running: Ru
                 case.body = {name: value for name, value in case.body.items() if name not in REFUSED}
         answer = case.call(base_url=running.url)
         statuses[answer.status_code] += 1
-        case.validate_response(answer, checks=[not_a_server_error])
+        case.validate_response(answer, checks=AS_DESCRIBED)
         check_error(answer, operation.definition.raw["responses"])
 
     quickly(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), use)
-    if label not in ("GET /v1/models/{name}", GUARDRAIL):  # there the description does not say enough
+    if label != "GET /v1/models/{name}":  # there the description does not say enough
         assert statuses[200] >= (3 if operation.body else 1), statuses
 
 
-@pytest.mark.parametrize(
-    "label", [one for one in sorted(OPERATIONS) if one[:4] == "POST" and one != GUARDRAIL]
-)
+@pytest.mark.parametrize("label", [one for one in sorted(OPERATIONS) if one[:4] == "POST"])
 def test_requests_that_do_not_fit_it_are_refused(label: str, running: Running) -> None:
     operation = operations(running)[label]
 
     def use(case: Any) -> None:
         answer = case.call(base_url=running.url)
-        case.validate_response(answer, checks=[not_a_server_error])
+        case.validate_response(answer, checks=[*AS_DESCRIBED, negative_data_rejection])
         check_error(answer, operation.definition.raw["responses"])
 
     quickly(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), use)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from ahalab import __version__
+from ahalab.serving import answers
 from ahalab.serving.app import add_errors
 from ahalab.serving.errors import Refusal, encoded
 from ahalab.serving.flow import Gateway
 from ahalab.serving.metrics import CONTENT_TYPE
 from ahalab.serving.routes import authenticated, health_of
+from ahalab.serving.schema import answered, refused
 from ahalab.serving.security import Gate
 
 
@@ -22,21 +24,21 @@ def make_admin_app(gateway: Gateway) -> FastAPI:
     app = FastAPI(title="ahalab gateway, admin side", version=__version__, docs_url=None, redoc_url=None)
     app.state.gateway = gateway
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse, responses=answered(None, reads=False))
     async def metrics(request: Request) -> Response:
         """For Prometheus."""
         authenticated(request, "admin")
         gateway.metrics.under_way.set(gateway.limits.under_way)
         return Response(gateway.metrics.text(), media_type=CONTENT_TYPE)
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=answered(answers.AdminHealth, reads=False, also=(503,)))
     async def health(request: Request) -> Response:
         """What serves, and what is wrong."""
         authenticated(request, "admin")
         why = await health_of(gateway)
         return _json(_state(gateway, why), 503 if why and not settings.insecure else 200)
 
-    @app.post("/admin/reload")
+    @app.post("/admin/reload", responses=answered(answers.Reloaded, reads=False) | refused(409))
     async def reload(request: Request) -> Response:
         """Take up changed policies and terms now. What is broken changes nothing, and says why."""
         authenticated(request, "admin")

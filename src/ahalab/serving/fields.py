@@ -93,9 +93,10 @@ _IN_MESSAGE: Mapping[str, tuple[str, Neutral]] = {
     "annotations": ("it is text that the filter does not read", ([],)),
     "refusal": ("send it as `content`", ()),
 }
-_MEDIA_PARTS = frozenset(
+MEDIA_PARTS = frozenset(
     {"image_url", "input_image", "image", "input_audio", "audio_url", "audio", "video_url", "video", "file"}
 )
+"""Kinds of message parts that are no text."""
 _NOISE = frozenset({"str", "list", "int", "float"})
 
 
@@ -170,7 +171,7 @@ class ModerationBody(_Body):
     model: Annotated[str, Field(max_length=200)] | None = None
 
 
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +318,7 @@ def _message(message: Any, place: str) -> Any:
 
 def _check_part(part: Any, place: str) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
-    if isinstance(kind, str) and kind in _MEDIA_PARTS:
+    if isinstance(kind, str) and kind in MEDIA_PARTS:
         raise _refused(place, _MEDIA)
 
 

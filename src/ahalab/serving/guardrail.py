@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from ahalab.guard.records import Role, Turn
-from ahalab.serving.errors import bad
-from ahalab.serving.fields import check_size
+from ahalab.serving.fields import MEDIA_PARTS, check_size, parsed
 from ahalab.serving.flow import Gateway
 from ahalab.serving.keys import Key
 from ahalab.serving.moderations import check
@@ -26,24 +27,59 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_NO_IMAGES = "Images cannot be checked, so requests with images are not let through."
+_WORDS = frozenset(
+    {
+        *_ROLES,
+        "role",
+        "content",
+        "type",
+        "text",
+        "name",
+        "id",
+        "tool_calls",
+        "tool_call_id",
+        "arguments",
+        "index",
+    }
+    | {
+        "reasoning_content",
+        "refusal",
+        "annotations",
+        "audio",
+        "cache_control",
+        "ephemeral",
+        "tool_use",
+        "tool_result",
+    }
+)
+"""Names of a message's fields and kinds, which are not the client's text."""
+_NO_IMAGES = "Images, sound and files cannot be checked, so requests with them are not let through."
+
+
+class GuardrailBody(BaseModel):
+    """POST /beta/litellm_basic_guardrail_api: what is read of a request; other fields are left alone."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    input_type: Literal["request", "response"] = "request"
+    texts: list[str] | None = None
+    structured_messages: list[dict[str, Any]] | None = None
+    tools: list[Any] | None = None
+    tool_calls: list[Any] | None = None
+    images: list[Any] | None = None
 
 
 async def guardrail(gateway: Gateway, key: Key, data: Mapping[str, Any], began: float) -> dict[str, Any]:
     """`action: NONE` or `BLOCKED` with a reason. Refusal where the request is wrong or nothing can be checked."""
-    kind = data.get("input_type", "request")
-    if kind not in ("request", "response"):
-        raise bad("`input_type` is `request` or `response`.", "input_type")
-    texts = _texts(data.get("texts"), "texts")
-    turns = _turns(data.get("structured_messages"))
-    for name in ("tools", "tool_calls"):
-        if data.get(name):
-            texts.append(json.dumps(data[name], ensure_ascii=False))
-    if data.get("images"):
+    body = parsed(GuardrailBody, data)
+    texts = list(body.texts or ())
+    turns = tuple(_turn(one) for one in body.structured_messages or ())
+    texts += [json.dumps(one, ensure_ascii=False) for one in (body.tools, body.tool_calls) if one]
+    if body.images or any(map(_holds_media, body.structured_messages or ())):
         return {"action": "BLOCKED", "blocked_reason": _NO_IMAGES}
     check_size([*texts, *(one.content for one in turns)], "texts", gateway.settings)
     control = gateway.control_of(key)
-    if kind == "request":
+    if body.input_type == "request":
         turns = _with_texts(turns, texts)
         checked = await check(gateway, control, key, turns, "guardrail", began)
     else:
@@ -60,23 +96,8 @@ async def guardrail(gateway: Gateway, key: Key, data: Mapping[str, Any], began: 
     }
 
 
-def _texts(value: Any, param: str) -> list[str]:
-    if value is None:
-        return []
-    if not isinstance(value, list) or any(not isinstance(one, str) for one in value):
-        raise bad(f"`{param}` is a list of texts.", param)
-    return list(value)
-
-
-def _turns(messages: Any) -> tuple[Turn, ...]:
-    if messages is None:
-        return ()
-    if not isinstance(messages, list) or any(not isinstance(one, Mapping) for one in messages):
-        raise bad("`structured_messages` is a list of messages.", "structured_messages")
-    return tuple(
-        Turn(_ROLES.get(str(one.get("role")), "user"), "\n".join(_strings(one, ("role", "type"))))
-        for one in messages
-    )
+def _turn(message: Mapping[str, Any]) -> Turn:
+    return Turn(_ROLES.get(str(message.get("role")), "user"), "\n".join(_strings(message)))
 
 
 def _with_texts(turns: tuple[Turn, ...], texts: Iterable[str]) -> tuple[Turn, ...]:
@@ -86,14 +107,23 @@ def _with_texts(turns: tuple[Turn, ...], texts: Iterable[str]) -> tuple[Turn, ..
     return (*turns, *more) or (Turn("user", ""),)
 
 
-def _strings(value: Any, without: tuple[str, ...]) -> Iterable[str]:
-    """Every text inside, keys that name a kind left out: nothing of a message goes unread."""
+def _strings(value: Any) -> Iterable[str]:
+    """Every text inside, names too, but for the protocol's own words: nothing of a message goes unread."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, one in value.items():
-            if key not in without:
-                yield from _strings(one, without)
+            if key not in _WORDS:
+                yield key
+            if not (key in ("role", "type") and isinstance(one, str) and one in _WORDS):
+                yield from _strings(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _strings(one, without)
+            yield from _strings(one)
+
+
+def _holds_media(message: Mapping[str, Any]) -> bool:
+    """Whether a part of the message, or a part of that, is no text."""
+    content = message.get("content")
+    parts = [one for one in content if isinstance(one, Mapping)] if isinstance(content, list) else []
+    return any(str(one.get("type")) in MEDIA_PARTS or _holds_media(one) for one in parts)

@@ -9,17 +9,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ahalab.serving import fields
+from ahalab.serving import answers, fields
 from ahalab.serving.completions import Answer
 from ahalab.serving.errors import INVALID, Refusal, encoded, unavailable
 from ahalab.serving.fields import Asked
 from ahalab.serving.flow import Flow, Gateway, estimated_tokens, new_exchange
-from ahalab.serving.guardrail import guardrail
+from ahalab.serving.guardrail import GuardrailBody, guardrail
 from ahalab.serving.keys import NOBODY, Key, Scope
 from ahalab.serving.limits import Ticket
 from ahalab.serving.moderations import moderate
 from ahalab.serving.reading import read_body, read_json
-from ahalab.serving.schema import ERRORS, GUARDRAIL, described
+from ahalab.serving.schema import answered, described
 from ahalab.serving.settings import GatewaySettings
 from ahalab.serving.sse import Kind
 
@@ -27,6 +27,7 @@ Read = Callable[[Mapping[str, Any], GatewaySettings], Asked]
 _RESERVED = 256
 """Tokens set aside for a reply whose length was not given."""
 _UNAUTHORISED = {"WWW-Authenticate": "Bearer"}
+_NAMED = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
 router = APIRouter()
 
 
@@ -77,19 +78,27 @@ def entered(gateway: Gateway, key: Key) -> Ticket:
     return gateway.limits.enter(key)
 
 
-@router.post("/v1/chat/completions", responses=ERRORS, openapi_extra=described(fields.ChatBody))
+@router.post(
+    "/v1/chat/completions",
+    responses=answered(answers.ChatReply, reads=True, streams=True),
+    openapi_extra=described(fields.ChatBody),
+)
 async def chat_completions(request: Request) -> Response:
     """A reply to a dialogue."""
     return await _generation(request, "chat", fields.read_chat)
 
 
-@router.post("/v1/completions", responses=ERRORS, openapi_extra=described(fields.CompletionBody))
+@router.post(
+    "/v1/completions",
+    responses=answered(answers.TextReply, reads=True, streams=True),
+    openapi_extra=described(fields.CompletionBody),
+)
 async def completions(request: Request) -> Response:
     """A reply to one prompt, which the model gets as the user turn of a dialogue."""
     return await _generation(request, "text", fields.read_completion)
 
 
-@router.get("/v1/models", responses=ERRORS)
+@router.get("/v1/models", responses=answered(answers.ModelList, reads=False))
 async def models(request: Request) -> Response:
     """The models that may be asked."""
     authenticated(request, "chat")
@@ -98,16 +107,22 @@ async def models(request: Request) -> Response:
     return Response(encoded({"object": "list", "data": listed}), media_type="application/json")
 
 
-@router.get("/v1/models/{name:path}", responses=ERRORS)
-async def model(request: Request, name: str) -> Response:
+@router.get(
+    "/v1/models/{name:path}", responses=answered(answers.ModelEntry, reads=False), openapi_extra=_NAMED
+)
+async def model(request: Request) -> Response:
     """One of them."""
     authenticated(request, "chat")
-    gateway = gateway_of(request)
+    gateway, name = gateway_of(request), request.path_params["name"]
     _check_model(gateway, name)
     return Response(encoded(_model(gateway, name)), media_type="application/json")
 
 
-@router.post("/v1/moderations", responses=ERRORS, openapi_extra=described(fields.ModerationBody))
+@router.post(
+    "/v1/moderations",
+    responses=answered(answers.ModerationReply, reads=True),
+    openapi_extra=described(fields.ModerationBody),
+)
 async def moderations(request: Request) -> Response:
     """What the control says of texts. The model is never asked."""
     gateway, began = gateway_of(request), time.monotonic()
@@ -121,7 +136,11 @@ async def moderations(request: Request) -> Response:
         ticket.settle(0)
 
 
-@router.post("/beta/litellm_basic_guardrail_api", responses=ERRORS, openapi_extra=GUARDRAIL)
+@router.post(
+    "/beta/litellm_basic_guardrail_api",
+    responses=answered(answers.GuardrailReply, reads=True),
+    openapi_extra=described(GuardrailBody),
+)
 async def litellm_guardrail(request: Request) -> Response:
     """LiteLLM's generic guardrail: `NONE` or `BLOCKED`. The model is never asked."""
     gateway, began = gateway_of(request), time.monotonic()
@@ -133,7 +152,7 @@ async def litellm_guardrail(request: Request) -> Response:
         ticket.settle(0)
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=answered(answers.Health, reads=False, also=(503,)))
 async def health(request: Request) -> Response:
     """Whether requests are answered. Without a key, so it says little."""
     gateway = gateway_of(request)

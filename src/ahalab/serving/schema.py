@@ -1,7 +1,11 @@
-"""The gateway's own OpenAPI: bodies are read by hand, with limits, and described from the models that check them."""
+"""The gateway's own OpenAPI: bodies are read by hand, with limits, and described from the models that check them.
+
+Answers are written by hand too, and described in `answers`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +16,7 @@ _MESSAGES = {
     403: "The key may not do this, or the page may not ask.",
     404: "There is no such model or address.",
     408: "The body came too slowly.",
+    409: "The changed files are not taken up; what served before still does.",
     413: "The request is too large.",
     415: "The body is not declared as JSON.",
     421: "The Host header names another server.",
@@ -36,45 +41,55 @@ _ERROR = {
         }
     },
 }
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
-    for status, text in _MESSAGES.items()
+_WITHOUT_BODY = (401, 403, 404, 421, 503)
+_READING = (*_WITHOUT_BODY, 400, 408, 413, 415, 429, 502, 504)
+Responses = dict[int | str, dict[str, Any]]
+_EVENT = {
+    "description": "One of the events of a reply with `stream: true`: a chunk as OpenAI sends them, or `[DONE]`.",
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}},
 }
 
-_TEXTS = {"type": ["array", "null"], "items": {"type": "string"}}
-_OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
-GUARDRAIL: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "input_type": {"enum": ["request", "response"]},
-                        "texts": _TEXTS,
-                        "images": _TEXTS,
-                        "structured_messages": _OBJECTS,
-                        "tools": _OBJECTS,
-                        "tool_calls": _OBJECTS,
-                    },
-                }
-            }
-        },
+
+def answered(
+    model: type[BaseModel] | None, *, reads: bool, streams: bool = False, also: Sequence[int] = ()
+) -> Responses:
+    """What a route answers, for `responses`: the model's form, and the errors.
+
+    Args:
+        model: None for plain text.
+        reads: whether the route reads a body, and so refuses wrong ones.
+        streams: whether the answer may be a stream of events.
+        also: statuses with the same form as a good answer, such as the 503 of a health check.
+    """
+    content: dict[str, Any] = {"application/json": {"schema": _schema(model)}} if model else {}
+    errors = refused(*(_READING if reads else _WITHOUT_BODY))
+    same: Responses = {status: {"description": _MESSAGES[status], "content": content} for status in also}
+    shown = content | {"text/event-stream": {"schema": _EVENT}} if streams else content
+    return {
+        200: {"description": ((model.__doc__ if model else "") or "Text.").strip(), "content": shown},
+        **errors,
+        **same,
     }
-}
-"""The body of LiteLLM's guardrail: what is read of it."""
+
+
+def refused(*statuses: int) -> Responses:
+    """Errors that a route answers with, for `responses`."""
+    content = {"application/json": {"schema": _ERROR}}
+    return {status: {"description": _MESSAGES[status], "content": content} for status in statuses}
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """The request body of a route, for `openapi_extra`."""
+    content = {"application/json": {"schema": _schema(model)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}},
-        }
-    }
+    made: dict[str, Any] = _inlined(schema, schema.get("$defs", {}))
+    return made
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
