@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import ahocorasick_rs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ahalab.guard import automaton
 from ahalab.guard.automaton import Automaton, finds
 
 LETTERS = st.text(alphabet="ab炸\U0001f600", min_size=1, max_size=5)
@@ -25,11 +28,35 @@ def test_finds_equal_those_of_the_library_for_whole_messages(patterns: list[str]
 def test_live_is_the_longest_end_of_the_text_that_begins_a_longer_pattern(
     patterns: list[str], text: str
 ) -> None:
-    automaton, state = Automaton(patterns), 0
-    for length, (state, _) in enumerate(automaton.walk(0, text), 1):
+    walker, state = Automaton(patterns), 0
+    for length, letter in enumerate(text, 1):
+        state, _ = walker.walk(state, letter)
         ends = [text[start:length] for start in range(length)]
         longest = max(
             (len(end) for end in ends if any(one.startswith(end) and one != end for one in patterns)),
             default=0,
         )
-        assert automaton.live(state) == longest
+        assert walker.live(state) == longest
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(LETTERS, min_size=1, max_size=8, unique=True),
+    st.lists(st.text(alphabet="ab炸c", max_size=6), max_size=6),
+)
+def test_steps_that_are_remembered_forgotten_or_never_taken_lead_to_the_same(
+    patterns: list[str], pieces: list[str]
+) -> None:
+    remembering, forgetting = Automaton(patterns), Automaton(patterns)
+    with mock.patch.object(automaton, "_MOST_KNOWN", 2):
+        walked = [_walked(forgetting, pieces) for _ in range(2)]
+    assert walked == [_walked(remembering, pieces), _walked(Automaton(patterns), ["".join(pieces)])]
+
+
+def _walked(one: Automaton, pieces: list[str]) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
+    state, before, found = 0, 0, []
+    for piece in pieces:
+        state, ended = one.walk(state, piece)
+        found += [(before + at, numbers) for at, numbers in ended]
+        before += len(piece)
+    return state, found

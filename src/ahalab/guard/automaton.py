@@ -9,7 +9,10 @@ state knows. Its finds are tested to equal those of `ahocorasick_rs`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+
+_MOST_KNOWN = 16_384
+"""Steps that are remembered, 2 MB: ordinary text takes the same ones again and again."""
 
 
 class Trie:
@@ -65,6 +68,8 @@ class Automaton:
                     depth.append(at + 1)
                     parent.append(passed[at - 1] if at else 0)
             self._ends[passed[-1]] = (*self._ends.get(passed[-1], ()), number)
+        self._known: dict[int, int] = {}
+        """state << 21 | code → the state after it, of the last steps."""
         self._fail = array("i", [0]) * len(depth)
         self._live = array("i", [0]) * len(depth)
         self._link(depth, parent)
@@ -86,12 +91,21 @@ class Automaton:
             following = self._trie.step(state, code)
         return following
 
-    def walk(self, state: int, text: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """For each character of `text`: the state after it, and the numbers of the patterns that end with it."""
-        ends = self._ends
-        for code in map(ord, text):
-            state = self._step(state, code)
-            yield state, ends.get(state, ())
+    def walk(self, state: int, text: str) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
+        """The state after `text`, and where patterns end in it: (index of their last character, their numbers)."""
+        ends, known = self._ends, self._known
+        found = []
+        for at, code in enumerate(map(ord, text)):
+            step = state << 21 | code
+            following = known.get(step)
+            if following is None:
+                if len(known) >= _MOST_KNOWN:
+                    known.clear()
+                following = known[step] = self._step(state, code)
+            state = following
+            if state in ends:
+                found.append((at, ends[state]))
+        return state, found
 
     def live(self, state: int) -> int:
         """How many of the last characters may still be the beginning of a find that is not complete yet."""
@@ -100,6 +114,5 @@ class Automaton:
 
 def finds(automaton: Automaton, patterns: Sequence[str], text: str) -> Iterable[tuple[int, int, int]]:
     """(pattern, start, end) of every find in a whole text, for tests against another library."""
-    state = 0
-    for end, (_, numbers) in enumerate(automaton.walk(state, text), 1):
-        yield from ((number, end - len(patterns[number]), end) for number in numbers)
+    for at, numbers in automaton.walk(0, text)[1]:
+        yield from ((number, at + 1 - len(patterns[number]), at + 1) for number in numbers)

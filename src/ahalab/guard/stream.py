@@ -46,13 +46,15 @@ class _ViewState:
 
     def feed(self, text: str, places: list[int]) -> list[tuple[int, int, int]]:
         """Finds that end in the piece: (owner, raw begin, raw end)."""
+        self._state, ended = self._automaton.walk(self._state, text)
+        before = len(self._places)
+        known = [*self._places, *places] if ended else []
+        self._places.extend(places)
         found = []
-        walked = self._automaton.walk(self._state, text)
-        for place, (self._state, numbers) in zip(places, walked, strict=True):
-            self._places.append(place)
+        for at, numbers in ended:
             for number in numbers:
-                length = len(self._patterns.texts[number])
-                found.append((self._patterns.owners[number], self._places[-length], place + 1))
+                begin = known[before + at + 1 - len(self._patterns.texts[number])]
+                found.append((self._patterns.owners[number], begin, places[at] + 1))
         return found
 
     def live_from(self, length: int) -> int:
