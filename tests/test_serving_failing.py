@@ -20,7 +20,8 @@ from ahalab.errors import EnvironmentFailure
 from ahalab.guard.policy import Policy
 from ahalab.guard.records import Delta
 from ahalab.guard.review.opening import open_reviewer
-from ahalab.serving.audit import AuditLog
+from ahalab.serving.admin import make_admin_app
+from ahalab.serving.audit import AuditLog, database
 from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.rows import Draft
 from ahalab.serving.audit.schema import ROWS
@@ -123,6 +124,33 @@ def test_a_disk_that_fails_under_traffic_ends_answers_well_formed_and_then_refus
         kept = set(connection.execute(sa.select(ROWS.c.exchange).where(ROWS.c.kind == "intent")).scalars())
     assert {one.headers["x-request-id"] for one in answers if one.status_code == 200} <= kept
     assert verify(Database(str(tmp_path / "audit.sqlite")), log.keys, open_texts=True).sound
+
+
+@pytest.mark.parametrize("fault", ["full", "gone", "asked in vain"])
+def test_health_is_503_while_the_audit_log_cannot_be_written_and_only_admins_hear_why(
+    fault: str, log: AuditLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(tmp_path, audit=log)
+    admin = Served(tmp_path, audit=log)
+    admin.app = make_admin_app(served.gateway)
+    assert served.ask("/healthz", method="GET").json() == {"status": "ok", "insecure": False}
+    with monkeypatch.context() as broken:
+        if fault == "full":
+            broken.setattr(database, "LEAST_FREE", 2**80)
+        elif fault == "gone":
+            broken.setattr(Database, "file", tmp_path / "unmounted" / "audit.sqlite")
+        else:
+            broken.setattr(log.database, "room", lambda: 1 / 0)
+        health = served.ask("/healthz", method="GET")
+        assert health.status_code == 503
+        assert health.json() == {"status": "unavailable", "insecure": False}
+        told = admin.ask("/healthz", method="GET")
+        assert told.status_code == 503
+        assert "the audit store is not ready" in told.json()["why"]
+        assert served.chat().status_code == 503
+        assert not served.model.asked
+    assert served.ask("/healthz", method="GET").status_code == 200
+    assert served.chat().status_code == 200
 
 
 @pytest.mark.parametrize("streaming", ["hold", "retract"])
