@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ahalab.guard.folding import codes_of, fold, fold_codes, text_of
+from ahalab.guard.folding import (
+    LATIN,
+    ODD_LATIN,
+    SIMPLE_SCRIPTS_END,
+    _folded_character,
+    _letters_for,
+    _script,
+    _simplified,
+    codes_of,
+    fold,
+    fold_codes,
+    tables,
+    text_of,
+)
 
 DISGUISED = [
     ("Ｂｏｍｂ", "bomb"),
@@ -63,3 +78,20 @@ def test_offsets_never_go_back_and_never_leave_the_text(text: str) -> None:
     offsets = fold(text).offsets
     assert (np.diff(offsets) >= 0).all()
     assert all(0 <= one < len(text) for one in offsets.tolist())
+
+
+def test_the_tables_equal_those_of_looking_at_every_character() -> None:
+    table, scripts = tables(), {"LATIN": LATIN, "odd": ODD_LATIN}
+    look_alike, simplified = _letters_for("homoglyphs.yaml"), _simplified()
+    wrong = []
+    for code, character in enumerate(map(chr, range(SIMPLE_SCRIPTS_END))):
+        folded, script = character, 0
+        if not (0xAC00 <= code <= 0xD7A3 or 0xD800 <= code <= 0xF8FF):  # Hangul, surrogates, private use
+            folded = _folded_character(character, look_alike, simplified)
+            if unicodedata.category(character)[0] == "L":
+                script = _script(character, folded, scripts)
+        found = table.several.get(code) or (int(table.single[code]),)
+        same = found == (tuple(map(ord, folded)) or (0,)) and bool(table.expands[code]) == (len(folded) > 1)
+        if not same or table.script[code] != script:
+            wrong.append(hex(code))
+    assert wrong == []
