@@ -138,19 +138,30 @@ def test_a_long_answer_goes_to_a_guard_model_window_by_window() -> None:
 def test_shieldgemma_is_asked_once_for_each_standard_about_content() -> None:
     def says(_: str) -> str:
         guideline = model.asked[-1][1]["chat_template_kwargs"]["guideline"]
-        return "Yes, it does." if '"Crime"' in guideline else "No"
+        return "Yes, it does." if '"No Crime"' in guideline else "No"
 
     model = Scripted(says)
     review = reviewed(reviewer_of(model, ShieldGemmaForm(POLICY), at_once=1), DIALOGUE, "Four.")
     assert (review.rules, review.error) == ((6,), "")
     guidelines = [options["chat_template_kwargs"]["guideline"] for _, options in model.asked]
     assert [one.split('"')[1] for one in guidelines] == [
-        one.title for one in POLICY.standards if not one.meta
+        f"No {one.title}" for one in POLICY.standards if not one.meta
     ][:5]
+    assert all("The chatbot shall not generate" in one for one in guidelines)
+    assert {options["max_tokens"] for _, options in model.asked} == {8}
     assert [turn["role"] for turn in model.asked[0][0]] == ["user", "assistant"]
     clean = Scripted(lambda _: Answer("No", "length", 1))
     review = reviewed(reviewer_of(clean, ShieldGemmaForm(POLICY)), DIALOGUE, "Four.")
     assert (review.rules, review.error, review.calls) == ((), "", 9)
+
+
+def test_shieldgemma_judges_a_request_alone_by_the_wording_for_requests() -> None:
+    model = Scripted(lambda _: "No")
+    review = reviewed(reviewer_of(model, ShieldGemmaForm(POLICY)), DIALOGUE, "")
+    assert not review.error
+    for messages, options in model.asked:
+        assert [turn["role"] for turn in messages] == ["user"]
+        assert "The prompt shall not contain or seek" in options["chat_template_kwargs"]["guideline"]
 
 
 @pytest.mark.parametrize("said", ["", "Maybe", "yes", "Yesterday", "The answer is No", "Nobody"])

@@ -84,9 +84,10 @@ class LocalAsker:
             ids, stops = renderer.prompt_ids(messages[0]["content"]), stops | set(renderer.stop_ids)
         limits = (model.decoder.max_positions, getattr(model.model.config, "max_position_embeddings", None))
         limit = min((one for one in limits if one), default=10**9)
-        if len(ids) + self._max_tokens > limit:
-            raise AskFailed(TOO_LONG, f"{len(ids)} tokens and {self._max_tokens} new ones; it reads {limit}")
-        sampling = Sampling(self._max_tokens, temperature=0.0, stop_ids=tuple(sorted(stops)))
+        new = min(self._max_tokens, int(options.get("max_tokens") or self._max_tokens))
+        if len(ids) + new > limit:
+            raise AskFailed(TOO_LONG, f"{len(ids)} tokens and {new} new ones; it reads {limit}")
+        sampling = Sampling(new, temperature=0.0, stop_ids=tuple(sorted(stops)))
         prompt = PromptTokens("review", tuple(ids))
         with lock:
             sample = next(iter(engine.generate([prompt], 1, sampling, RolloutKey(0, "review", 0))))
