@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import TracebackType
 from typing import Any, NoReturn, Self
 from urllib.request import getproxies
@@ -178,11 +177,6 @@ class AsyncChat:
             outcome.text, outcome.thinking, outcome.finish, outcome.tokens_in, outcome.tokens_out, extra
         )
 
-    @cached_property
-    def address(self) -> httpx2.URL:
-        """Where completions are asked for. httpx2.InvalidURL where it is no address."""
-        return httpx2.URL(f"{self.config.url}/chat/completions")
-
     def _body(self, messages: Sequence[Message], options: Mapping[str, Any]) -> bytes:
         body = {"messages": list(messages), **settings_of(self.config), **options}
         kept = {key: value for key, value in body.items() if value is not None}
@@ -254,7 +248,9 @@ class _Exchange(AbstractAsyncContextManager["_Exchange"]):
         self._first = min(now + bounds.first_seconds, self._end)
         try:
             async with asyncio.timeout_at(self._first):
-                request = self._http.build_request("POST", self._chat.address, content=self._content)
+                request = self._http.build_request(
+                    "POST", f"{config.url}/chat/completions", content=self._content
+                )
                 self._response = await self._http.send(request, stream=True)
         except _FAULTS as error:
             self._explain(error)
