@@ -48,12 +48,12 @@ def test_the_whole_page_works_with_the_keyboard_alone(chromium: Browser, server:
         finished(page)
         page.locator(".skip").focus()
         order = []
-        for _ in range(12):
+        for _ in range(13):
             keys.press("Tab")
             order.append(
                 page.evaluate("() => document.activeElement.id || document.activeElement.textContent")
             )
-        side, head = ["new", "again", "×", "clear"], ["model", "key", "theme"]
+        side, head = ["new", "again", "×", "clear"], ["model", "key", "language", "theme"]
         assert order == [*side, *head, "Copy", "Try again", "Change the question", "question", "send"]
         page.locator(".skip").focus()
         keys.press("Enter")

@@ -1,9 +1,10 @@
 // The frame: conversations, the question field, the reply under way. One reply at a time.
 
-import { h, hush, say, seconds, shown, visible } from "./dom.js";
+import { h, hush, say, shown, visible } from "./dom.js";
 import * as store from "./store.js";
 import * as api from "./stream.js";
 import { RoundView } from "./thread.js";
+import { other, speak, t } from "./words.js";
 
 const place = (id) => document.getElementById(id);
 const field = place("question"), rounds = place("rounds"), thread = place("thread");
@@ -34,7 +35,7 @@ async function ask(question) {
   drawAll();
   drawList();
   follow(true);
-  say("Waiting for the reply.");
+  say(t("heardWaiting"));
   let began = 0, heard = Date.now();
   run.ticks = setInterval(() => { if (began && !reply.text) { reply.seconds = (Date.now() - began) / 1000; redraw(); } }, 500);
   try {
@@ -43,10 +44,10 @@ async function ask(question) {
       if (piece.waiting) { if (Date.now() - heard > 2000 && !reply.slow) { reply.slow = true; redraw(); } continue; }
       heard = Date.now();
       reply.slow = false;
-      if (piece.thinking) { if (!began) say("The model is thinking."); began ||= Date.now(); reply.thinking += piece.thinking; }
+      if (piece.thinking) { if (!began) say(t("heardThinking")); began ||= Date.now(); reply.thinking += piece.thinking; }
       if (piece.content) {
         if (began && !reply.text) reply.seconds = (Date.now() - began) / 1000;
-        if (!reply.text) say("The reply is being written.");
+        if (!reply.text) say(t("heardWriting"));
         reply.text += piece.content;
       }
       if (piece.finish) reply.state = piece.finish === "length" ? "cut" : "done";
@@ -58,7 +59,7 @@ async function ask(question) {
     if (run.stop.signal.aborted) { if (reply.state !== "withdrawn") reply.state = "stopped"; }
     else {
       if (!(error instanceof api.Trouble)) console.error(error);
-      Object.assign(reply, { state: "failed", note: error instanceof api.Trouble ? error.message : "This page failed; the browser's console says why.", said: error.said || "", key: error.key, left: error.wait || 0 });
+      Object.assign(reply, { state: "failed", fault: error.words || ["pageFailed"], said: error.said || "", key: error.key, left: error.wait || 0 });
       if (reply.left) countDown(reply);
     }
   }
@@ -82,10 +83,10 @@ function withdraw(reply, { text, category, verdict, reason }) {
 }
 
 function announce(reply) {
-  if (reply.state === "withdrawn") say(`The reply was withdrawn. ${visible(reply.note)}`);
-  else if (reply.state === "failed") say(`No reply. ${visible(reply.note)} ${visible(reply.said)}`);
-  else if (reply.state === "stopped") say("Stopped.");
-  else say(`${reply.thinking ? `Thought for ${seconds(reply.seconds)}. ` : ""}Reply: ${visible(reply.text).slice(0, 2000)}`);
+  if (reply.state === "withdrawn") say(t("heardWithdrawn", visible(reply.note)));
+  else if (reply.state === "failed") say(t("heardFailed", `${t(...reply.fault)} ${visible(reply.said)}`));
+  else if (reply.state === "stopped") say(t("heardStopped"));
+  else say(t("heardReply", reply.thinking ? t("thought", reply.seconds) : "", visible(reply.text).slice(0, 2000)));
 }
 
 function countDown(reply) {
@@ -160,16 +161,16 @@ function append(round) {
 }
 
 function name(one) {
-  place("heading").replaceChildren(...shown(one.title || "New conversation"));
-  document.title = `${visible(one.title || "Chat")} — ahalab`;
+  place("heading").replaceChildren(...shown(one.title || t("fresh")));
+  document.title = `${visible(one.title || t("title"))} — ahalab`;
   thread.classList.toggle("empty", !one.rounds.length);
 }
 
 function drawList() {
   const known = store.all();
   place("list").replaceChildren(...known.map((one) => h("li", null,
-    h("button", { type: "button", class: "open", "aria-current": one.id === conversation.id ? "true" : null, onclick: () => choose(one.id) }, shown(one.title || "Untitled")),
-    h("button", { type: "button", class: "remove", "aria-label": `Delete: ${visible(one.title || "Untitled")}`, title: "Delete", onclick: () => discard(one) }, "×"))));
+    h("button", { type: "button", class: "open", "aria-current": one.id === conversation.id ? "true" : null, onclick: () => choose(one.id) }, shown(one.title || t("untitled"))),
+    h("button", { type: "button", class: "remove", "aria-label": t("deleteOne", visible(one.title || t("untitled"))), title: t("delete"), onclick: () => discard(one) }, "×"))));
   place("clear").hidden = !known.length;
 }
 
@@ -207,19 +208,19 @@ function choose(id) {
 }
 
 async function discard(one) {
-  if (!await sure(`Delete “${visible(one.title || "Untitled")}” from this browser?`)) return;
+  if (!await sure(t("sureOne", visible(one.title || t("untitled"))))) return;
   forget(one.id);
   store.remove(one.id);
   if (one.id === conversation.id) open(store.fresh()); else drawList();
-  say("Deleted.");
+  say(t("deleted"));
 }
 
 async function discardAll() {
-  if (!await sure("Delete all conversations from this browser?")) return;
+  if (!await sure(t("sureAll"))) return;
   forget(null);
   store.removeAll();
   open(store.fresh());
-  say("All conversations are deleted.");
+  say(t("allDeleted"));
 }
 
 // A conversation that was deleted, here or in another tab, is not kept again when its reply ends.
@@ -252,7 +253,7 @@ function openKey() {
 async function useKey(value) {
   // Anything else cannot stand in a header: most often a word of the text around the key was copied too.
   if (value && !/^[\x21-\x7e]+$/.test(value)) {
-    place("key-field").setCustomValidity("A key has letters, digits and signs only, no spaces: copy it again.");
+    place("key-field").setCustomValidity(t("keyOdd"));
     place("key-field").reportValidity();
     return;
   }
@@ -270,35 +271,61 @@ async function findModels() {
     const names = await api.models(store.key.get());
     picker.replaceChildren(...names.map((one) => { const made = h("option", null, shown(one)); made.value = one; return made; }));
     if (names.includes(wanted)) picker.value = wanted;
-    place("key").textContent = store.key.get() ? "API key: set" : "API key";
-    notice("");
+    hasKey = Boolean(store.key.get());
+    notice(null);
   } catch (error) {
-    picker.replaceChildren(h("option", { value: "" }, "none known"));
-    place("key").textContent = "API key";
-    notice(`${error.message} ${error.said ? `(${visible(error.said)})` : ""}`, error.key);
-    if (error.key) say("This server asks for an API key.");
+    if (!(error instanceof api.Trouble)) throw error;
+    picker.replaceChildren(h("option", { value: "", "data-words": "noModel" }, t("noModel")));
+    hasKey = false;
+    notice(error);
+    if (error.key) say(t("keyAsked"));
   }
+  place("key").textContent = t(hasKey ? "keySet" : "key");
 }
 
 // A line above the question field: the server is not there, needs a key, the browser keeps nothing.
-function notice(text, key = false) {
+let noticed = null, hasKey = false;
+function notice(trouble) {
+  noticed = trouble;
   document.querySelector("#ask .notice")?.remove();
-  if (!text) return;
-  const buttonOf = key ? h("button", { type: "button", class: "small", onclick: openKey }, "Enter an API key") : h("button", { type: "button", class: "small", onclick: findModels }, "Look again");
-  place("ask").prepend(h("div", { class: "notice note", role: "alert" }, h("p", null, text), buttonOf));
+  if (!trouble) return;
+  const { words, said, key } = trouble;
+  const button = h("button", { type: "button", class: "small", onclick: key ? openKey : findModels }, t(key ? "keyEnter" : "lookAgain"));
+  place("ask").prepend(h("div", { class: "notice note", role: "alert" }, h("p", null, t(...words), said ? ` (${visible(said)})` : ""), button));
 }
-store.onTrouble((text) => notice(text));
+store.onTrouble(() => notice({ words: ["noRoom"] }));
 
-const THEMES = { "": "auto", light: "light", dark: "dark" };
+const THEMES = ["", "light", "dark"];
 function theme(chosen) {
   if (chosen) document.documentElement.dataset.theme = chosen; else delete document.documentElement.dataset.theme;
-  place("theme").textContent = `Theme: ${THEMES[chosen] || "auto"}`;
+  place("theme").textContent = t("theme", chosen);
 }
 place("theme").addEventListener("click", () => {
-  const names = Object.keys(THEMES), next = names[(names.indexOf(store.setting.get("theme")) + 1) % names.length];
+  const next = THEMES[(THEMES.indexOf(store.setting.get("theme")) + 1) % THEMES.length];
   store.setting.set("theme", next);
   theme(next);
-  say(`Theme: ${THEMES[next]}`);
+  say(t("theme", next));
+});
+
+const NAMES = { en: ["English", "en"], zh: ["中文", "zh-Hans"] };
+// Everything on the page in the language that was chosen; what is open stays open.
+function talk(chosen) {
+  speak(chosen);
+  const [text, tag] = NAMES[other()];
+  place("language").textContent = text;
+  place("language").lang = tag;
+  place("key").textContent = t(hasKey ? "keySet" : "key");
+  place("key-why").replaceChildren(...t("keyWhy").split("`").map((part, at) => (at % 2 ? h("code", null, part) : part)));
+  theme(store.setting.get("theme"));
+  notice(noticed);
+}
+place("language").addEventListener("click", () => {
+  const opened = views.map((one) => one.thinking.open), top = thread.scrollTop;
+  talk(other());
+  open(conversation);
+  views.forEach((one, at) => { one.thinking.open = opened[at]; });
+  thread.scrollTop = top;
+  say(t("spoken"));
 });
 
 function closeSide() {
@@ -354,7 +381,7 @@ store.onElsewhere((id, gone) => {
   else drawList();
 });
 
-theme(store.setting.get("theme"));
+talk();
 open(store.all()[0] || store.fresh());
 findModels();
 if (!narrow.matches) field.focus();

@@ -1,5 +1,7 @@
 // Elements from plain values. Text goes in as text nodes only: nothing on this page parses markup.
 
+import { t } from "./words.js";
+
 export function h(tag, props, ...children) {
   const node = document.createElement(tag);
   // Children first: with dir="auto" a browser would look through all of them again for each one that comes.
@@ -36,7 +38,7 @@ const MOST_CODES = 16; // of one run; a reply must not fill the page with them
 
 function code(run) {
   const all = [...run], codes = all.slice(0, MOST_CODES).map((one) => `\\u{${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}}`).join("");
-  return all.length > MOST_CODES ? `${codes}… (${all.length} hidden characters)` : codes;
+  return all.length > MOST_CODES ? `${codes}…${t("hidden", all.length)}` : codes;
 }
 
 function isJoiner(text, match) {
@@ -62,8 +64,6 @@ export function shown(text) {
 export function visible(text) {
   return text.replace(HIDDEN, (found, at) => (isJoiner(text, { 0: found, index: at }) ? found : code(found)));
 }
-
-export function seconds(value) { return value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`; }
 
 // True where the text lies in the clipboard. Over plain HTTP beyond this machine browsers offer the old way only.
 export async function copy(text) {

@@ -3,6 +3,7 @@
 // Every step is linear in the text, whatever a model writes.
 
 import { copy, h, say, shown, visible } from "./dom.js";
+import { t } from "./words.js";
 
 const DEEPEST = 5; // lists, quotes and emphasis inside each other; deeper ones are shown as they were typed
 
@@ -116,15 +117,15 @@ function element(block, depth) {
 }
 
 function codeBlock({ text, language }) {
-  const button = h("button", { type: "button", class: "small" }, "Copy code");
-  button.addEventListener("click", async () => say(await copy(visible(text)) ? "The code is copied." : "The browser does not allow copying."));
+  const button = h("button", { type: "button", class: "small" }, t("copyCode"));
+  button.addEventListener("click", async () => say(await copy(visible(text)) ? t("codeCopied") : t("noCopying")));
   return h("div", { class: "code" }, h("div", { class: "code-head" }, h("span", null, shown(language)), button),
-    h("pre", { tabindex: "0", role: "group", "aria-label": "Code" }, h("code", null, shown(text))));
+    h("pre", { tabindex: "0", role: "group", "aria-label": t("code") }, h("code", null, shown(text))));
 }
 
 function tableOf({ head, rows }) {
   const row = (list, tag) => h("tr", null, head.map((_, at) => h(tag, { dir: "auto" }, inline(list[at] || ""))));
-  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" },
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": t("table") },
     h("table", null, h("thead", null, row(head, "th")), h("tbody", null, rows.map((one) => row(one, "td")))));
 }
 

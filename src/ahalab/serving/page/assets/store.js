@@ -4,6 +4,7 @@
 const ONE = "ahalab.chat.conversation.", KEY = "ahalab.chat.key";
 const STATES = ["done", "cut", "withdrawn", "stopped"];
 
+// `call()` when a conversation cannot be kept.
 let trouble = () => {};
 export function onTrouble(call) { trouble = call; }
 
@@ -57,7 +58,7 @@ export function save(conversation) {
   } catch {
     // An older state of it must not stay instead: a reply in it may have been withdrawn or taken back since.
     remove(id);
-    trouble("The browser has no room for this conversation or forbids keeping it: it is gone when this page is closed.");
+    trouble();
     return false;
   }
 }

@@ -1,12 +1,15 @@
-// The gateway's API: models, and a reply piece by piece. Whatever goes wrong becomes a `Trouble` in words for a person.
+// The gateway's API: models, and a reply piece by piece. Whatever goes wrong becomes a `Trouble`, which names its words.
+
+import { LANGUAGES } from "./words.js";
 
 const LONGEST_EVENT = 1_000_000, LONGEST_REPLY = 4_000_000; // characters; a reply beyond is a fault of the server
 
 export class Trouble extends Error {
-  // `key`: an API key would help · `wait`: seconds that the server asks to wait · `said`: the server's own words
-  constructor(message, { key = false, wait = 0, said = "" } = {}) {
-    super(message);
-    Object.assign(this, { key, wait, said });
+  // `words`: their name and values in words.js · `key`: an API key would help · `wait`: seconds that the server asks to wait
+  // `said`: the server's own words
+  constructor(words, { key = false, wait = 0, said = "" } = {}) {
+    super(words.join(" "));
+    Object.assign(this, { words, key, wait, said });
   }
 }
 
@@ -15,24 +18,9 @@ async function ask(path, key, options) {
     return await fetch(path, { ...options, cache: "no-store", credentials: "omit", headers: { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Trouble("The server gives no answer. It may have been stopped, or the network is gone.");
+    throw new Trouble(["noAnswer"]);
   }
 }
-
-const WORDS = {
-  400: "The server does not take this request.",
-  401: "This server asks for an API key, or does not know the one that was sent.",
-  403: "This API key may not do that.",
-  404: "The server does not know this model.",
-  408: "The request took too long to arrive.",
-  413: "This conversation is longer than the server takes. Start a new one, or ask shorter.",
-  421: "The server does not answer under this address.",
-  429: "Too many requests: the server asks to wait.",
-  500: "The server failed. Its log says why.",
-  502: "The model behind the server gave no usable answer.",
-  503: "The server cannot answer safely at the moment and therefore gives no reply.",
-  504: "The model behind the server took too long.",
-};
 
 async function refused(answer) {
   let said = "";
@@ -42,7 +30,7 @@ async function refused(answer) {
   } catch { /* no JSON: the status speaks */ }
   const told = answer.headers.get("Retry-After") || "", date = (Date.parse(told) - Date.now()) / 1000;
   const wait = /^\d+$/.test(told) ? Number(told) : date > 0 ? date : 0;
-  return new Trouble(WORDS[answer.status] || `The server refused (${answer.status}).`, { key: answer.status === 401, wait: Math.min(3600, Math.ceil(wait)), said });
+  return new Trouble(`status${answer.status}` in LANGUAGES.en ? [`status${answer.status}`] : ["refused", answer.status], { key: answer.status === 401, wait: Math.min(3600, Math.ceil(wait)), said });
 }
 
 export async function models(key) {
@@ -60,7 +48,7 @@ export async function* reply({ model, messages, key, signal }) {
   if (!answer.ok) throw await refused(answer);
   if (!(answer.headers.get("Content-Type") || "").startsWith("text/event-stream")) {
     const whole = await answer.json().catch(() => null), choice = whole?.choices?.[0];
-    if (!choice) throw new Trouble("The server sent something that is no reply.");
+    if (!choice) throw new Trouble(["noReply"]);
     yield* read({ ...whole, choices: [{ ...choice, delta: choice.message }] });
     return;
   }
@@ -69,16 +57,16 @@ export async function* reply({ model, messages, key, signal }) {
     if (event === null) { yield { waiting: true }; continue; }
     if (event === "[DONE]") break;
     let frame;
-    try { frame = JSON.parse(event); } catch { throw new Trouble("The server sent something that is no reply."); }
-    if (frame?.error) throw new Trouble("The reply broke off: the server reports a fault.", { said: typeof frame.error.message === "string" ? frame.error.message.slice(0, 500) : "" });
+    try { frame = JSON.parse(event); } catch { throw new Trouble(["noReply"]); }
+    if (frame?.error) throw new Trouble(["fault"], { said: typeof frame.error.message === "string" ? frame.error.message.slice(0, 500) : "" });
     for (const piece of read(frame)) {
       length += (piece.content || "").length + (piece.thinking || "").length;
-      if (length > LONGEST_REPLY) throw new Trouble("The reply is longer than this page shows.");
+      if (length > LONGEST_REPLY) throw new Trouble(["tooLong"]);
       finished ||= piece.finish !== undefined;
       yield piece;
     }
   }
-  if (!finished) throw new Trouble("The reply broke off before its end.");
+  if (!finished) throw new Trouble(["brokeOff"]);
 }
 
 function string(value) { return typeof value === "string" ? value : ""; }
@@ -102,7 +90,7 @@ async function* events(body) {
       if (done) return;
       const lines = (rest + value).split("\n");
       rest = lines.pop();
-      if (rest.length > LONGEST_EVENT) throw new Trouble("The server sent something that is no reply.");
+      if (rest.length > LONGEST_EVENT) throw new Trouble(["noReply"]);
       for (const raw of lines) {
         const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
         if (!line) {
@@ -113,7 +101,7 @@ async function* events(body) {
     }
   } catch (error) {
     if (error.name === "AbortError" || error instanceof Trouble) throw error;
-    throw new Trouble("The connection broke before the reply's end.");
+    throw new Trouble(["broken"]);
   } finally {
     reader.cancel().catch(() => {});
   }

@@ -1,7 +1,8 @@
 // One round on the page: a question, and what became of its reply. `draw` may be called as often as one likes.
 
-import { copy, h, say, seconds, shown, visible } from "./dom.js";
+import { copy, h, say, shown, visible } from "./dom.js";
 import { draw as drawMarkdown } from "./markdown.js";
+import { t } from "./words.js";
 
 export class RoundView {
   // `act`: what the buttons do: retry(), edit(), key(), fresh()
@@ -18,13 +19,13 @@ export class RoundView {
     this.title = h("h2", { class: "unseen" });
     this.reply = h("article", { class: "reply" }, this.title, this.state, this.thinking, this.answer, this.note, this.tools);
     this.node = h("section", { class: "round" },
-      h("article", { class: "question" }, h("h2", { class: "unseen" }, "You"), h("p", { dir: "auto" }, shown(round.question))), this.reply);
+      h("article", { class: "question" }, h("h2", { class: "unseen" }, t("you")), h("p", { dir: "auto" }, shown(round.question))), this.reply);
     this.drawn = "";
   }
 
   draw(last) {
     const { reply } = this.round, live = reply.state === "waiting" || reply.state === "answering";
-    if (!this.title.textContent) this.title.append(...shown(`Reply of ${reply.model || "the model"}`));
+    if (!this.title.textContent) this.title.append(...shown(t("replyOf", reply.model)));
     this.reply.setAttribute("aria-busy", String(live));
     drawMarkdown(this.answer, reply.text);
     drawMarkdown(this.thinkingText, reply.thinking);
@@ -32,9 +33,9 @@ export class RoundView {
     this.thinkingText.classList.toggle("streaming", Boolean(open));
     this.answer.classList.toggle("streaming", live && Boolean(reply.text));
     this.thinking.hidden = !reply.thinking;
-    this.summary.textContent = open ? `Thinking… ${Math.floor(reply.seconds)} s` : `Thought for ${seconds(reply.seconds)}`;
+    this.summary.textContent = t(open ? "thinking" : "thought", reply.seconds);
     this.state.hidden = !(live && (reply.slow || (!reply.text && !reply.thinking)));
-    this.state.textContent = reply.slow ? "The server is at work; nothing new can be shown yet." : "Waiting for the first word…";
+    this.state.textContent = t(reply.slow ? "slow" : "waiting");
     this.state.classList.toggle("streaming", !this.state.hidden);
     const key = `${reply.state} ${last} ${reply.left || 0}`;
     if (live) this.tools.replaceChildren();
@@ -52,27 +53,28 @@ export class RoundView {
       held.disabled = Boolean(more?.off);
       made.push(held);
     };
-    if (reply.text) button("copy", "Copy", async () => say(await copy(visible(this.round.reply.text)) ? "The reply is copied." : "The browser does not allow copying."));
-    if (last && reply.key) button("key", "Enter an API key", () => this.act.key());
-    if (last && reply.reason === "retracted_history") button("fresh", "New conversation", () => this.act.fresh());
-    if (last) button("retry", reply.left ? `Try again in ${reply.left} s` : "Try again", () => this.act.retry(), { off: reply.left });
-    if (last) button("edit", "Change the question", () => this.act.edit());
+    if (reply.text) button("copy", t("copy"), async () => say(await copy(visible(this.round.reply.text)) ? t("copied") : t("noCopying")));
+    if (last && reply.key) button("key", t("keyEnter"), () => this.act.key());
+    if (last && reply.reason === "retracted_history") button("fresh", t("fresh"), () => this.act.fresh());
+    if (last) button("retry", reply.left ? t("againIn", reply.left) : t("again"), () => this.act.retry(), { off: reply.left });
+    if (last) button("edit", t("edit"), () => this.act.edit());
     return made;
   }
 }
 
 function noteOf(reply) {
   if (reply.state === "withdrawn") {
-    const facts = [!["", "default", "unavailable", "retracted_history"].includes(reply.category) && `Category: ${reply.category}`, reply.verdict && `Decision: ${reply.verdict}`].filter(Boolean).join(" · ");
+    const category = ["", "default", "unavailable", "retracted_history"].includes(reply.category) ? "" : t("category", t("categories")[reply.category] || reply.category);
     return [h("div", { class: "note withdrawn" },
-      h("p", { class: "note-title" }, reply.reason === "retracted_history" ? "Not answered" : "Reply withdrawn"),
-      h("p", { dir: "auto" }, shown(reply.note || "The server withdrew this reply because of its content.")),
-      h("p", { class: "small-print" }, shown(facts ? `${facts}. ` : ""), "This question is not sent again with later ones."))];
+      h("p", { class: "note-title" }, t(reply.reason === "retracted_history" ? "notAnswered" : "withdrawn")),
+      h("p", { dir: "auto" }, shown(reply.note || t("withdrawnWhy"))),
+      h("p", { class: "small-print" }, t("notSentAgain")),
+      category || reply.verdict ? h("p", { class: "small-print" }, shown(category), category && reply.verdict ? " · " : "", h("span", { class: "verdict" }, shown(reply.verdict && t("decision", reply.verdict)))) : null)];
   }
   if (reply.state === "failed") {
-    return [h("div", { class: "note failed" }, h("p", { class: "note-title" }, shown(reply.note)), reply.said ? h("p", { dir: "auto" }, "The server says: ", shown(reply.said)) : null)];
+    return [h("div", { class: "note failed" }, h("p", { class: "note-title" }, shown(t(...reply.fault))), reply.said ? h("p", { dir: "auto" }, t("serverSays"), shown(reply.said)) : null)];
   }
-  if (reply.state === "stopped") return [h("p", { class: "small-print" }, reply.text || reply.thinking ? "Stopped. A reply without its end is not kept in the browser." : "Stopped before its end; its text is not kept.")];
-  if (reply.state === "cut") return [h("p", { class: "small-print" }, "The reply ends here because it reached its longest length.")];
+  if (reply.state === "stopped") return [h("p", { class: "small-print" }, t(reply.text || reply.thinking ? "stopped" : "stoppedEmpty"))];
+  if (reply.state === "cut") return [h("p", { class: "small-print" }, t("cut"))];
   return [];
 }
