@@ -3,7 +3,8 @@
     python -m benchmarks.audit_log [--postgresql postgresql://…] [--exchanges 2000] [--workers 1]
 
 Each exchange is two rows with 1,200 characters in and 1,600 out, kept sealed. "Crowd": 50 clients at once, as fast as
-it goes. "Paced": 200 exchanges a second (400 rows), when each is due, as a gateway would. Then the chain is verified.
+it goes. "Paced": 200 exchanges a second (400 rows), when each is due, as a gateway would; once with conclusions that
+somebody waits for, once without. CPU is the whole process's, clients too. Then the chain is verified.
 """
 
 from __future__ import annotations
@@ -28,16 +29,15 @@ from ahalab.serving.audit.verify import verify
 QUERY, REPLY = "hello " * 200, "a reply " * 200
 
 
-async def one_exchange(log: AuditLog, name: str) -> float:
+async def one_exchange(log: AuditLog, name: str, waited: bool = True) -> float:
     """Intent and conclusion; seconds until the intent was durable."""
     exchange = Exchange(name, "bench", (Turn("user", QUERY),), "model", True)
     begun = time.perf_counter()
     await log.intent(exchange, "p1")
     taken = time.perf_counter() - begun
     span = Span("query", 0, 0, 5, "hello", "greeting", 1, ("raw",))
-    await log.conclude(
-        exchange, Decision("release", "release", "p1", spans=(span,), flagged=True), REPLY, "", {}
-    )
+    decision = Decision("release", "release", "p1", spans=(span,), flagged=True)
+    await log.conclude(exchange, decision, REPLY, "", {}, waited=waited)
     return taken
 
 
@@ -49,12 +49,23 @@ async def crowd(log: AuditLog, name: str, exchanges: int) -> None:
     await asyncio.gather(*(client(number) for number in range(50)))
 
 
-async def paced(log: AuditLog, exchanges: int, rate: float) -> list[float]:
+async def paced(log: AuditLog, exchanges: int, rate: float, waited: bool) -> list[float]:
     async def due(number: int) -> float:
         await asyncio.sleep(number / rate)
-        return await one_exchange(log, f"paced-{number}-{time.time_ns()}")
+        return await one_exchange(log, f"paced-{number}-{time.time_ns()}", waited)
 
     return sorted(await asyncio.gather(*(due(number) for number in range(exchanges))))
+
+
+def paced_figures(log: AuditLog, exchanges: int, waited: bool) -> dict[str, float]:
+    commits, cpu = log.writer.commits, time.process_time()
+    times = asyncio.run(paced(log, exchanges, 200.0, waited))
+    return {
+        "intent_ms_median": round(statistics.median(times) * 1e3, 2),
+        "intent_ms_p99": round(times[int(len(times) * 0.99)] * 1e3, 2),
+        "cpu_ms_per_exchange": round((time.process_time() - cpu) / exchanges * 1e3, 2),
+        "commits_per_exchange": round((log.writer.commits - commits) / exchanges, 2),
+    }
 
 
 def work(url: str, key: str, name: str, exchanges: int) -> None:
@@ -69,12 +80,11 @@ def measured(url: str, key: Path, exchanges: int, workers: int) -> dict[str, Any
     asyncio.run(crowd(log, f"crowd-{time.time_ns()}", exchanges))
     crowd_seconds = time.perf_counter() - begun
     commits = log.writer.commits
-    times = asyncio.run(paced(log, exchanges, 200.0))
     result: dict[str, Any] = {
         "rows_per_second": round(2 * (exchanges // 50) * 50 / crowd_seconds),
         "rows_per_commit": round(2 * exchanges / commits, 1),
-        "intent_ms_paced_median": round(statistics.median(times) * 1e3, 2),
-        "intent_ms_paced_p99": round(times[int(len(times) * 0.99)] * 1e3, 2),
+        "paced_conclusion_waited_for": paced_figures(log, exchanges, True),
+        "paced_conclusion_later": paced_figures(log, exchanges, False),
     }
     if workers > 1:
         context = multiprocessing.get_context("spawn")

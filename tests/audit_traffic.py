@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
 
 from ahalab.guard.records import Decision, Exchange, Review, Span, Turn
-from ahalab.serving.audit import AuditLog, AuditSettings, create_keys, open_audit
+from ahalab.serving.audit import AuditLog, AuditSettings, create_keys, open_audit, read_keys
+from ahalab.serving.audit.database import Database
+from ahalab.serving.audit.verify import verify
 
 TERM = "banana"
 
@@ -62,6 +65,20 @@ def fill(log: AuditLog, names: list[str], **more: Any) -> None:
             await record(log, exchange(name), **more)
 
     asyncio.run(all_of_them())
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log in SQLite, as its administrator sees them."""
+    with sqlite3.connect(path) as raw:
+        raw.row_factory = sqlite3.Row
+        return [dict(row) for row in raw.execute("SELECT * FROM audit_rows ORDER BY number")]
+
+
+def sound(folder: Path) -> bool:
+    """Whether the log in a folder verifies, texts and all."""
+    return verify(
+        Database(str(folder / "audit.sqlite")), read_keys(folder / "audit.key"), open_texts=True
+    ).sound
 
 
 def write_forever(url: str, key: str, name: str, parallel: int) -> None:

@@ -24,7 +24,8 @@ from tests.stream_server import DONE, Sent, StreamServer, delta, plain, streamed
 from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.keyfile import read_keys
 from ahalab.serving.audit.schema import ROWS
-from ahalab.serving.audit.verify import Verification, verify
+from ahalab.serving.audit.verification import Verification
+from ahalab.serving.audit.verify import verify
 
 HARMLESS = ["Hello", " there,", " this is", " a reply", " in several", " pieces."]
 FLAGGED = [*HARMLESS[:3], " how a zor", "bom is built", " and so on."]

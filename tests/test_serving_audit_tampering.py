@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from hypothesis import strategies as st
 
 from ahalab.errors import UserError
 from ahalab.serving.audit import AuditKeys, create_keys, read_keys
+from ahalab.serving.audit import verify as verifying
 from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.heads import Head, current_head, read_head, read_heads, write_head
 from ahalab.serving.audit.rows import row_mac
-from ahalab.serving.audit.verify import Verification, merged, verify
+from ahalab.serving.audit.text_account import merged
+from ahalab.serving.audit.verification import Verification
+from ahalab.serving.audit.verify import verify
 from audit_traffic import fill, opened
 
 EXCHANGES = 6
@@ -257,6 +261,8 @@ def test_a_row_rewritten_with_a_guessed_key_is_found(copy: Copy) -> None:
         "UPDATE audit_head SET length = 99",
         "UPDATE audit_head SET mac = 'x'",
         "UPDATE audit_meta SET value = 'other' WHERE name = 'chain'",
+        "DELETE FROM audit_meta WHERE name = 'chain'",
+        "INSERT INTO audit_head VALUES (2, 4, 'x')",
     ],
 )
 def test_a_changed_head_or_name_of_the_chain_is_found(copy: Copy, change: str) -> None:
@@ -269,6 +275,7 @@ def test_a_changed_head_or_name_of_the_chain_is_found(copy: Copy, change: str) -
     [
         ("DELETE FROM audit_text_keys WHERE number = 5", "text of row 5 is gone, and no erasure says so"),
         ("DELETE FROM audit_texts WHERE number = 6", "text of row 6 is gone"),
+        ("UPDATE audit_texts SET at = '2001' WHERE number = 4", "text of row 4 carries another time"),
         ("UPDATE audit_texts SET sealed = x'00' WHERE number = 3", "text of row 3 does not open"),
         ("UPDATE audit_text_keys SET sealed = x'00112233' WHERE number = 3", "text of row 3 does not open"),
         (
@@ -280,6 +287,50 @@ def test_a_changed_head_or_name_of_the_chain_is_found(copy: Copy, change: str) -
 def test_lost_or_exchanged_texts_are_named(copy: Copy, change: str, words: str) -> None:
     copy.raw.execute(change)
     assert words in copy.verify(open_texts=True).first_bad
+
+
+@pytest.mark.parametrize("number", [1, 4, ROWS])
+def test_a_number_that_is_there_twice_is_found_wherever_a_page_ends(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(verifying, "PAGE", 4)
+    copy.raw.execute("ALTER TABLE audit_rows RENAME TO old")
+    copy.raw.execute("CREATE TABLE audit_rows AS SELECT * FROM old")  # without its keys
+    copy.raw.execute("INSERT INTO audit_rows SELECT * FROM old WHERE number = ?", (number,))
+    assert not copy.verify().sound
+
+
+def test_a_changed_head_of_an_empty_log_is_found(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    assert verify(log.database, log.keys).sound
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        raw.execute("UPDATE audit_head SET mac = 'x'")
+    assert "row 0 is not the one" in verify(log.database, log.keys).first_bad
+    log.close()
+
+
+def test_rows_written_while_the_clock_goes_back_are_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ahalab.serving.audit import rows
+
+    class Backwards(datetime):
+        left = 1000
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            cls.left -= 1
+            return datetime.fromtimestamp(1_700_000_000 + 60 * cls.left, tz)
+
+    monkeypatch.setattr(rows, "datetime", Backwards)
+    log = opened(tmp_path)
+    fill(log, ["x1"])
+    first = write_head(tmp_path / "heads", current_head(log.database, log.chain), log.keys)
+    fill(log, ["x2"])
+    second = write_head(tmp_path / "heads", current_head(log.database, log.chain), log.keys)
+    report = verify(log.database, log.keys, read_heads([tmp_path / "heads"], log.keys), open_texts=True)
+    log.close()
+    assert (report.sound, report.heads, first != second) == (True, 2, True)
 
 
 def test_a_text_moved_with_its_key_is_named(copy: Copy) -> None:

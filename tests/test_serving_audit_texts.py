@@ -175,6 +175,33 @@ def test_texts_brought_back_by_an_old_copy_are_seen_and_erased_again(tmp_path: P
     assert (report.sound, report.returned, report.erased) == (True, 0, 2)
 
 
+def test_erasures_are_repeated_on_no_word_but_the_key_holder_s(tmp_path: Path) -> None:
+    """Otherwise whoever writes to the database has others delete texts, takes the row out again, and none is missed."""
+    log = opened(tmp_path)
+    fill(log, ["x1", "x2"])
+    erase_texts(log, Selection(exchange="x1"), "asked", "tester")
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        raw.execute(
+            "INSERT INTO audit_rows SELECT 6, form, kind, at, exchange, closes, key, policy, action, would, flagged, "
+            "sampled, bypass, replace(body, '[[1,2]]', '[[1,4]]'), mac FROM audit_rows WHERE number = 5"
+        )
+    with pytest.raises(EnvironmentFailure, match="row 6 was put in or changed"):
+        erase_again(log, "tester")
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        assert raw.execute("SELECT number FROM audit_text_keys").fetchall() == [(3,), (4,)]
+    log.close()
+
+
+def test_a_text_whose_own_time_was_changed_is_kept_as_long_as_its_row(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    fill(log, ["x1"])
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        raw.execute("UPDATE audit_texts SET at = '2001-01-01T00:00:00.000000Z'")
+    assert erase_texts(log, Selection(before="2020-01-01T00:00:00.000000Z"), "old", "tester") == (0, "")
+    assert not verify(log.database, log.keys).sound
+    log.close()
+
+
 def test_texts_past_their_retention_go_while_the_server_runs(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log, ["x1"])

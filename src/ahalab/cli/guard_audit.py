@@ -13,7 +13,7 @@ from ahalab.cli.guard_audit_options import DEFAULT_LOG, Key, Log, Who, moment, o
 from ahalab.errors import AhaError
 
 if TYPE_CHECKING:
-    from ahalab.serving.audit.verify import Verification
+    from ahalab.serving.audit.verification import Verification
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: verify, read, label, replay, erase.")
 

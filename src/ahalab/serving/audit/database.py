@@ -35,7 +35,6 @@ class Database:
                 self.url, poolclass=NullPool, connect_args={"timeout": WAIT_SECONDS}
             )
             event.listen(self.engine, "connect", _set_up_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
         else:
             self.engine = sa.create_engine(
                 self.url,
@@ -56,16 +55,25 @@ class Database:
         """A connection. A writing one takes SQLite's write lock with BEGIN, so it never has to be upgraded."""
         return self.engine.connect().execution_options(**{_WRITING: writing})
 
+    def begin(self, connection: sa.Connection) -> sa.Transaction:
+        """Begin a transaction of a connection that `connect` gave."""
+        transaction = connection.begin()
+        if self.sqlite:
+            # Here and not in a listener: one listener on the engine makes every statement look for listeners.
+            writing = connection.get_execution_options().get(_WRITING)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        return transaction
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that reads. EnvironmentFailure in words."""
-        with self.explaining(), self.connect() as connection, connection.begin():
+        with self.explaining(), self.connect() as connection, self.begin(connection):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that writes: for making tables and for erasure's clean-up. The chain has its own writer."""
-        with self.explaining(), self.connect(writing=True) as connection, connection.begin():
+        with self.explaining(), self.connect(writing=True) as connection, self.begin(connection):
             yield connection
 
     @contextmanager
@@ -149,7 +157,9 @@ def _understood(url: str | URL) -> URL:
     if backend == "sqlite":
         return made.set(drivername="sqlite")
     if backend != "postgresql":
-        raise UserError(f"audit log {made!s}: SQLite and PostgreSQL are supported, not {backend}")
+        raise UserError(
+            f"audit log {made.render_as_string()}: SQLite and PostgreSQL are supported, not {backend}"
+        )
     try:
         import psycopg  # noqa: F401
     except ImportError as error:
@@ -163,18 +173,13 @@ def _set_up_sqlite(raw: Any, _record: Any) -> None:
     raw.text_factory = (
         _lenient  # a row with bytes that are no UTF-8 must be named as changed, not end verification
     )
-    raw.isolation_level = None  # SQLAlchemy's event below says BEGIN; the driver must not
+    raw.isolation_level = None  # `Database.begin` says BEGIN; the driver must not
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         raw.execute(f"PRAGMA {pragma}")
 
 
 def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    writing = connection.get_execution_options().get(_WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _set_up_postgresql(raw: Any, _record: Any) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ahalab.errors import UserError
-from ahalab.serving.audit.rows import Draft
+from ahalab.errors import EnvironmentFailure, UserError
+from ahalab.serving.audit.chain import Within
+from ahalab.serving.audit.rows import Draft, row_mac
 from ahalab.serving.audit.schema import ROWS, TEXT_KEYS, TEXTS
-from ahalab.serving.audit.writer import Within
 
 if TYPE_CHECKING:
     from ahalab.serving.audit.store import AuditLog
@@ -74,6 +74,9 @@ def _chosen(selection: Selection) -> sa.Select[int]:
     chosen = sa.select(TEXT_KEYS.c.number).order_by(TEXT_KEYS.c.number).limit(BATCH)
     if selection.before:
         chosen = chosen.join(TEXTS, TEXTS.c.number == TEXT_KEYS.c.number).where(TEXTS.c.at < selection.before)
+        # The text's own time is not signed, its row's is: who changes the first alone must not make others erase.
+        dated = ROWS.alias()
+        chosen = chosen.join(dated, dated.c.number == TEXT_KEYS.c.number).where(dated.c.at < selection.before)
     if selection.exchange:
         rows = ROWS.alias()
         chosen = chosen.join(rows, rows.c.number == TEXT_KEYS.c.number).where(
@@ -97,9 +100,22 @@ def erase_texts(log: AuditLog, selection: Selection, why: str, who: str) -> tupl
 
 def erase_again(log: AuditLog, who: str) -> tuple[int, str]:
     """Erase what erasure rows name and an older copy of the database brought back; as `erase_texts`."""
+    before = ROWS.alias("before")
+    named = (
+        sa.select(ROWS, before.c.mac.label("mac_before"))
+        .join(before, before.c.number == ROWS.c.number - 1)
+        .where(ROWS.c.kind == "erasure")
+        .order_by(ROWS.c.number)
+    )
+    runs: list[tuple[int, int]] = []
     with log.database.reading() as connection:
-        bodies = connection.scalars(sa.select(ROWS.c.body).where(ROWS.c.kind == "erasure")).all()
-    runs = [(int(first), int(last)) for body in bodies for first, last in json.loads(body)["rows"]]
+        for row in connection.execute(named):
+            if row_mac(log.keys, row.mac_before, row._asdict()) != row.mac:
+                raise EnvironmentFailure(
+                    f"audit log {log.database}: row {row.number} was put in or changed without the key, so nothing "
+                    "is erased on its word; run `aha guard audit verify`"
+                )
+            runs += [(int(first), int(last)) for first, last in json.loads(row.body)["rows"]]
     erased = 0
     for first, last in runs:
 

@@ -38,12 +38,18 @@ class Head:
 def current_head(database: Database, chain: str) -> Head:
     """Where the chain ends now. EnvironmentFailure when the database cannot be read."""
     with database.reading() as connection:
-        found = connection.execute(sa.select(HEAD.c.length, HEAD.c.mac)).one_or_none()
+        found = own_head(connection)
     if found is None:
         raise EnvironmentFailure(
-            f"audit log {database}: the chain's head is gone; run `aha guard audit verify`"
+            f"audit log {database}: the chain has no single head; run `aha guard audit verify`"
         )
-    return Head(chain, found.length, found.mac, now())
+    return Head(chain, *found, now())
+
+
+def own_head(connection: sa.Connection) -> tuple[int, str] | None:
+    """Length and last HMAC as the database itself has them; None where there is none, or more than one."""
+    found = connection.execute(sa.select(HEAD.c.length, HEAD.c.mac).limit(2)).all()
+    return (found[0].length, found[0].mac) if len(found) == 1 else None
 
 
 def write_head(folder: Path, head: Head, keys: AuditKeys) -> Path:

@@ -40,6 +40,10 @@ SIGNED: Mapping[int, tuple[str, ...]] = {
 MOST_SPANS = 1000
 """Of one exchange, in the row; `hits` counts all. A message of nothing but terms would otherwise fill the log."""
 
+# Made once: `json.dumps` makes an encoder for each call that asks for anything but the defaults.
+_SORTED = json.JSONEncoder(allow_nan=False, sort_keys=True, separators=(",", ":"))
+_SHORT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 def now() -> str:
     """UTC, microseconds, of one width: sorts as text."""
@@ -48,7 +52,7 @@ def now() -> str:
 
 def stamp(moment: datetime) -> str:
     """A time as rows carry it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @dataclass(slots=True)
@@ -100,9 +104,7 @@ def row_mac(keys: AuditKeys, before: str, row: Mapping[str, Any]) -> str:
     if columns is None:
         raise ValueError(f"form {row['form']!r} is not known")
     values = [row[column] for column in columns]
-    return keys.sign(
-        f"row\0{before}\0{json.dumps(values, allow_nan=False, separators=(',', ':'))}".encode("ascii")
-    )
+    return keys.sign(f"row\0{before}\0{_SHORT.encode(values)}".encode("ascii"))
 
 
 def first_mac(keys: AuditKeys, chain: str) -> str:
@@ -112,7 +114,10 @@ def first_mac(keys: AuditKeys, chain: str) -> str:
 
 def written(value: Any) -> str:
     """JSON in ASCII with sorted keys: no NUL, surrogate or newline ever reaches a database's text column."""
-    return json.dumps(_plain(value), allow_nan=False, sort_keys=True, separators=(",", ":"))
+    try:
+        return _SORTED.encode(value)
+    except (TypeError, ValueError):  # hardly ever: something in it is no JSON
+        return _SORTED.encode(_plain(value))
 
 
 def sealed_text(value: Any) -> bytes:

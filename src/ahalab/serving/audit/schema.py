@@ -97,11 +97,18 @@ def prepare(connection: sa.Connection, keys: AuditKeys, create: bool) -> str:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-    if not sa.inspect(connection).has_table(META.name):
+    there = set(sa.inspect(connection).get_table_names()) & set(TABLES.tables)
+    if META.name not in there:
+        if there:
+            raise _damaged(connection, f"table {META.name} is gone, {', '.join(sorted(there))} is there")
         if not create:
-            raise UserError(f"{connection.engine.url!s}: there is no audit log in this database")
+            raise UserError(
+                f"{connection.engine.url.render_as_string()}: there is no audit log in this database"
+            )
         return _make(connection, keys)
     meta = read_meta(connection)
+    if not meta.get("version", "").isdecimal() or not meta.get("chain"):
+        raise _damaged(connection, f"table {META.name} does not say `version` and `chain`")
     if meta.get("key") != keys.fingerprint:
         raise UserError(
             f"this audit log was begun with key {meta.get('key')}, the key given is {keys.fingerprint}: "
@@ -121,6 +128,13 @@ def prepare(connection: sa.Connection, keys: AuditKeys, create: bool) -> str:
 def read_meta(connection: sa.Connection) -> dict[str, str]:
     """Names and values of the log's own facts."""
     return {row.name: row.value for row in connection.execute(sa.select(META))}
+
+
+def _damaged(connection: sa.Connection, what: str) -> UserError:
+    return UserError(
+        f"{connection.engine.url.render_as_string()}: the audit log is damaged: {what}. Nothing is written to it; "
+        "keep it as it is and look who changed it, or begin a new log in another database"
+    )
 
 
 def _make(connection: sa.Connection, keys: AuditKeys) -> str:

@@ -16,8 +16,9 @@ _NONCE = 12
 
 def seal(secret: bytes, text: bytes, label: str) -> tuple[bytes, bytes]:
     """The sealed text and its sealed row key; both open only with the same label (exchange and kind of row)."""
-    key = os.urandom(32)
-    return _encrypt(key, text, label), _encrypt(secret, key, label)
+    fresh = os.urandom(32 + 2 * _NONCE)  # at once: each call asks the system
+    key, mine, its = fresh[:32], fresh[32:-_NONCE], fresh[-_NONCE:]
+    return _encrypt(key, text, label, mine), _encrypt(secret, key, label, its)
 
 
 def unseal(secret: bytes, sealed: bytes, sealed_key: bytes, label: str) -> bytes:
@@ -28,8 +29,7 @@ def unseal(secret: bytes, sealed: bytes, sealed_key: bytes, label: str) -> bytes
         raise ValueError("does not open: text or row key was changed, or belongs to another row") from error
 
 
-def _encrypt(key: bytes, data: bytes, label: str) -> bytes:
-    nonce = os.urandom(_NONCE)
+def _encrypt(key: bytes, data: bytes, label: str, nonce: bytes) -> bytes:
     return nonce + AESGCM(key).encrypt(nonce, data, label.encode("utf-8", "surrogatepass"))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ahalab.errors import AhaError, UserError
 from ahalab.guard.records import Decision, Exchange
+from ahalab.serving.audit.bell import Bell
 from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.erasure import Selection, erasing
 from ahalab.serving.audit.heads import Head, current_head, write_head
@@ -54,6 +55,7 @@ class AuditLog:
         self._retention_due = 0.0
         self._probe: Future[tuple[int, ...]] | None = None
         self._probed = 0.0
+        self._bell: Bell | None = None
         self.writer = Writer(database, keys, self._tick)
 
     async def ready(self) -> str:
@@ -67,7 +69,7 @@ class AuditLog:
         try:
             if self._probe is None or (self._probe.done() and moment - self._probed >= _FRESH_SECONDS):
                 self._probe, self._probed = self.writer.probe(), moment
-            await _durable(self._probe)
+            await self._durable(self._probe)
         except AhaError as error:
             return str(error)
         return self.writer.failure
@@ -75,16 +77,27 @@ class AuditLog:
     async def intent(self, exchange: Exchange, policy: str) -> None:
         """The exchange begins. EnvironmentFailure when that cannot be kept: then no reply may go out."""
         keep = self.settings.keep_text
-        await _durable(self.writer.submit(lambda: [intent_draft(self.keys, exchange, policy, keep)]))
+        await self._durable(self.writer.submit(lambda: [intent_draft(self.keys, exchange, policy, keep)]))
 
     async def conclude(
-        self, exchange: Exchange, decision: Decision, reply: str, thinking: str, extra: Mapping[str, Any]
+        self,
+        exchange: Exchange,
+        decision: Decision,
+        reply: str,
+        thinking: str,
+        extra: Mapping[str, Any],
+        *,
+        waited: bool = True,
     ) -> None:
-        """What was done. EnvironmentFailure as `intent`, and for an exchange that never began or has ended."""
+        """What was done. EnvironmentFailure as `intent`, and for an exchange that never began or has ended.
+
+        `waited` False when no client is held up until this returns: the row then shares the commit of the next one.
+        """
         keep = self.settings.keep_text
-        await _durable(
+        await self._durable(
             self.writer.submit(
-                lambda: [conclusion_draft(self.keys, exchange, decision, reply, thinking, extra, keep)]
+                lambda: [conclusion_draft(self.keys, exchange, decision, reply, thinking, extra, keep)],
+                waited=waited,
             )
         )
 
@@ -103,6 +116,12 @@ class AuditLog:
         if self._head is None or self.writer.committed:
             self._export_due_head()
         self.database.close()
+
+    async def _durable(self, future: Future[tuple[int, ...]]) -> None:
+        loop = asyncio.get_running_loop()
+        if self._bell is None or self._bell.loop is not loop:
+            self._bell = Bell(loop)
+        await self._bell.done(future)
 
     def _tick(self) -> None:
         moment = time.monotonic()
@@ -159,8 +178,3 @@ def open_audit(
     with database.writing() as connection:
         chain = prepare(connection, keys, create)
     return AuditLog(database, keys, chain, settings)
-
-
-async def _durable(future: Future[tuple[int, ...]]) -> tuple[int, ...]:
-    # Shielded: a client that goes away cancels its request, never the row about it.
-    return await asyncio.shield(asyncio.wrap_future(future))
