@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import sqlite3
 import stat
@@ -131,6 +132,30 @@ def test_export_writes_rows_to_a_new_private_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "rows.jsonl").stat().st_mode) == 0o600
     assert "there already" in str(refused("export", "--output", "rows.jsonl"))
     assert len(said("export", "--key", "beta").splitlines()) == 2
+
+
+@pytest.mark.usefixtures("log")
+def test_an_export_that_breaks_off_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ahalab.cli.guard_audit_texts.os.fsync", full)
+        assert "disk full" in str(refused("export", "--output", "out.jsonl"))
+    assert not (tmp_path / "out.jsonl").exists()
+    said("export", "--output", "out.jsonl")
+    before = (tmp_path / "out.jsonl").read_bytes()
+    assert "there already" in str(refused("export", "--output", "out.jsonl"))
+    assert (tmp_path / "out.jsonl").read_bytes() == before
+
+
+@pytest.mark.usefixtures("log")
+def test_a_replay_under_a_broken_policy_reads_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("rules: [")
+    refused("replay", "--policy", "broken.yaml", *WHY)
+    assert "reading" not in said("verify")
 
 
 @pytest.mark.usefixtures("log")

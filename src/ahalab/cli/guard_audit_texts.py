@@ -164,10 +164,14 @@ def _write(rows: Iterable[Mapping[str, Any]], to: Path | None) -> int:
             descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise UserError(f"{to} is there already: choose another name") from None
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                for row in rows:
+                    file.write(json.dumps(row) + "\n")
+                    count += 1
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            to.unlink(missing_ok=True)  # half an export would pass for a whole one
+            raise
     return count
