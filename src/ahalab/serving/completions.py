@@ -109,6 +109,8 @@ class Answer(Response):
             return outcome
         ending = frames.pieces(outcome.rest)
         if error is not None:
+            if outcome.taken_back and not finished:
+                ending += frames.last("content_filter", outcome.taken_back)
             ending += failed(error, self._names())
         else:
             finish = next((one.finish for one in outcome.rest if one.finish), "stop")

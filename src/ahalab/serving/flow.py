@@ -89,6 +89,11 @@ class Gateway:
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
 
+    async def aclose(self) -> None:
+        """After `drain`: every conclusion is written, every reviewer closed."""
+        await self.settled()
+        await self.controls.aclose()
+
     async def settled(self) -> None:
         """Every conclusion under way is written, or has failed and is counted."""
         while self._concluding:
@@ -110,6 +115,8 @@ class Outcome:
     """Sent after `rest`, in place of a finish reason."""
     tokens_in: int = 0
     tokens_out: int = 0
+    taken_back: Mapping[str, Any] = field(default_factory=dict)
+    """Sent before `error`: the extension of a retraction, where the client was shown what no verdict lets stand."""
 
 
 @dataclass(slots=True, eq=False)
@@ -243,7 +250,7 @@ class Flow:
                 async with asyncio.timeout(None) as self._judging:
                     rest, decision = await watch.finish()
             except TimeoutError:
-                decision = self._aborted(watch)
+                rest, decision = await self._aborted(watch)
         reply, thinking = watch.reply, watch.thinking
         self._count_tokens(reply, thinking)
         if self._bypass and not decision.bypass:
@@ -268,6 +275,8 @@ class Flow:
             )
         elif self._error is not None:
             outcome.rest = [replace(one, finish="") for one in rest if one.content or one.thinking]
+        if outcome.error is not None:
+            outcome.taken_back = watch.taken_back(decision)
         return outcome
 
     def _waits_for(self, decision: Decision) -> bool:
@@ -277,16 +286,12 @@ class Flow:
         )
         return not nothing or self.gateway.settings.conclude_first == "always"
 
-    def _aborted(self, watch: Watch) -> Decision:
+    async def _aborted(self, watch: Watch) -> tuple[list[Delta], Decision]:
+        rest, decision = await watch.aborted()
         self.ended = self.ended or "shutdown"
-        self._error = unavailable("The gateway is shutting down.", "shutting_down")
-        return Decision(
-            "release" if self.control.mode == "shadow" else "retract",
-            "retract",
-            self.control.policy.version,
-            watch.spans,
-            reason="shutdown",
-        )
+        if decision.reason == "shutdown":
+            self._error = unavailable("The gateway is shutting down.", "shutting_down")
+        return rest, decision
 
     async def _recorded(
         self, decision: Decision, reply: str, thinking: str, shown: tuple[int, int] = (0, 0)

@@ -144,6 +144,7 @@ async def _serve(
         await gateway.drain()
         side.should_exit = True
         await asyncio.gather(*running)
+        await gateway.aclose()
     finally:
         for one in [*running, *others]:
             one.cancel()
@@ -189,4 +190,5 @@ async def on_loopback(app: FastAPI) -> AsyncIterator[str]:
         server.should_exit = True
         await app.state.gateway.drain()
         await running
+        await app.state.gateway.aclose()
         bound.close()
