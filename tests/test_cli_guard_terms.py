@@ -72,6 +72,22 @@ def test_explain_makes_control_characters_visible(tmp_path: Path) -> None:
     assert "gnarf  (made-up" in output
 
 
+def test_explain_reads_bytes_that_are_no_text(tmp_path: Path) -> None:
+    place = made(tmp_path)
+    found = CliRunner().invoke(
+        app, ["guard", "terms", "explain", "-", "--terms", place], input=b"a gnarf \xff\xfe\0"
+    )
+    assert (found.exit_code, found.exception) == (0, None)
+    assert found.output.endswith("flagged\n")
+    assert "gnarf" in run("explain", "a gnarf \udcff\udcfe", "--terms", place)[1]
+
+
+def test_explain_also_works_for_a_list_that_fails_its_own_tests(tmp_path: Path) -> None:
+    place = made(tmp_path, LIST.replace("the gnarf museum", "a gnarf"))
+    assert run("test", "--terms", place)[0] != 0
+    assert run("explain", "a gnarf", "--terms", place)[0] == 0
+
+
 def test_a_missing_folder_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     code, output = run("test", "--terms", str(tmp_path / "nowhere"))
     assert code != 0

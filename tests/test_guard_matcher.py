@@ -186,6 +186,28 @@ def test_a_broken_list_is_refused_with_file_and_key(content: str, words: str, tm
         checked_terms(tmp_path)
 
 
+@pytest.mark.parametrize("phrase", ["  ", "\u200b\u200b", "\u00ad \u2060"])
+def test_an_allowed_phrase_of_nothing_visible_is_refused_and_never_allows_everything(phrase: str) -> None:
+    files = [("a.yaml", TermFile(category="one-kind", en=["bomb"], allow=[phrase]))]
+    with pytest.raises(UserError, match="the allowed phrase"):
+        make_terms(files)
+    with pytest.raises(UserError, match="the allowed phrase"):
+        list(lint(files))
+
+
+def test_half_a_surrogate_pair_in_a_text_hides_no_term_and_breaks_nothing() -> None:
+    terms = make_terms(
+        [("a.yaml", TermFile(category="one-kind", en=["bomb", "bath bomb"], allow=["photo bomb"]))]
+    )
+    text = "\ud83d a bomb\udfff, \udcffb\udc80o\udc80mb, photo bomb"
+    matcher, stream = Matcher(terms), Stream(StreamList(terms))
+    assert [(one.start, one.end) for one in matcher.find(text)] == [(4, 8), (12, 18)]
+    for character in text:
+        stream.feed(character)
+    stream.finish()
+    assert stream.hits == matcher.find(text)
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no term files"):
         load_terms(tmp_path)

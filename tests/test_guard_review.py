@@ -328,7 +328,7 @@ def test_a_reviewer_that_is_not_there_is_named(spec: str, words: str) -> None:
     [
         ("[1]", "expected a mapping"),
         ("model: m", "one of `url`, `checkpoint`, `reward_model`"),
-        ("{", "is no YAML"),
+        ("{", "neither YAML nor JSON"),
         ("url: http://a/v1\nmodel: m\nretries: 3", "`retries` is not for a reviewer"),
         ("url: http://a/v1\nmodel: m\noverlap: 5000", "expected at most half of `window`"),
         ("url: http://a/v1\nmodel: m\nform: llama", "form"),

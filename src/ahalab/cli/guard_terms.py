@@ -47,16 +47,19 @@ def lint(terms: Place = None) -> None:
 def explain(
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.")], terms: Place = None
 ) -> None:
-    """Show what the list finds in TEXT: term, category, severity, place, and in which readings."""
+    """Show what the list finds in TEXT: term, category, severity, place, and in which readings.
+
+    Also where the list fails its own tests, to see why.
+    """
     import sys
 
-    from ahalab.guard.checks import checked_terms
-    from ahalab.guard.term import BUNDLED
+    from ahalab.guard.checks import matcher_of
+    from ahalab.guard.term import BUNDLED, read_folder
     from ahalab.text.hostile import make_visible
 
-    given = sys.stdin.read() if text == "-" else text
-    _, matcher = checked_terms(terms or BUNDLED)
-    hits = matcher.find(given)
+    given = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
+    place = terms or BUNDLED
+    hits = matcher_of(read_folder(place), place).find(given)
     for hit in hits:
         output.print(
             f"{hit.start}-{hit.end}  {make_visible(hit.span(given))}  =  {hit.term.text}  "

@@ -29,7 +29,7 @@ def failed_tests(files: list[tuple[str, TermFile]], matcher: Matcher) -> Iterato
 def lint(files: list[tuple[str, TermFile]]) -> Iterator[str]:
     """Terms that are there twice, that another makes superfluous, or that can never count."""
     seen: dict[str, tuple[str, str]] = {}
-    allowed = [folded_text(phrase) for _, file in files for phrase in file.allow]
+    allowed = make_terms(files).allowed  # refuses what no list can hold
     for name, file in files:
         for text in (
             one.text if isinstance(one, TermEntry) else one for one in (*file.en, *file.zh, *file.other)
@@ -58,14 +58,19 @@ def checked_terms(place: Path) -> tuple[TermList, Matcher]:
         UserError: a file breaks a rule or a test sentence fails; names all of them.
     """
     files = read_folder(place)
-    terms = make_terms(files)
-    if not terms.terms:
-        raise UserError(f"{place}: the list names no term, so nothing would ever be flagged")
-    matcher = Matcher(terms)
+    matcher = matcher_of(files, place)
     wrong = list(failed_tests(files, matcher))
     if wrong:
         raise UserError(f"{place}: the list fails {len(wrong)} of its own tests:\n" + "\n".join(wrong))
-    return terms, matcher
+    return matcher.terms, matcher
+
+
+def matcher_of(files: list[tuple[str, TermFile]], place: Path) -> Matcher:
+    """A list ready to match, whatever its own tests say: to see why one fails. UserError where it holds no term."""
+    terms = make_terms(files)
+    if not terms.terms:
+        raise UserError(f"{place}: the list names no term, so nothing would ever be flagged")
+    return Matcher(terms)
 
 
 def file_hashes(place: Path) -> dict[str, str]:

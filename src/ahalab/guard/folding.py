@@ -233,7 +233,7 @@ def codes_of(text: str) -> Codes:
 
 def text_of(codes: Codes) -> str:
     """The text of code points; one that cannot be a character becomes U+FFFD."""
-    return codes.astype(np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+    return codes.astype(np.uint32).tobytes().decode("utf-32-le", "replace")
 
 
 def fold_codes(codes: Codes, base_before: bool = False) -> tuple[Codes, Places, bool]:

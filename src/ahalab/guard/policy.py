@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from ahalab.errors import UserError
+from ahalab.guard.plain import read_plain
 from ahalab.guard.records import Mode, OnError, Streaming
 from ahalab.runs.hashing import config_hash
 from ahalab.validation import StrictModel, told, validate
@@ -27,6 +28,13 @@ class Standard(StrictModel):
         None, description="Chooses the retraction text; the term's category when left out"
     )
     meta: bool = Field(False, description="About how something is asked, not what: never violated alone")
+
+    @field_validator("title", "text")
+    @classmethod
+    def _visible(cls, text: str) -> str:
+        if not text.strip():
+            raise told("expected words, got only spaces")
+        return text
 
 
 class Scope(StrictModel):
@@ -109,6 +117,27 @@ class Policy(StrictModel):
             raise told("at least one standard must be about content")
         return standards
 
+    @field_validator("scope")
+    @classmethod
+    def _matched(cls, scope: Scope) -> Scope:
+        if not (scope.query or scope.history or scope.forged or scope.reply or scope.thinking):
+            raise told("nothing is matched, so nothing would ever be flagged: put one of the parts to true")
+        return scope
+
+    @field_validator("retraction")
+    @classmethod
+    def _texts(cls, texts: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for category, spoken in texts.items():
+            for language, text in spoken.items():
+                if not re.fullmatch(r"[a-z]{2,3}", language):
+                    raise told(
+                        f"{language!r} under {category!r} is no language: expected a code such as en or zh, "
+                        "without a region and in small letters"
+                    )
+                if not text.strip():
+                    raise told(f"the text of {category!r} in {language!r} is empty")
+        return texts
+
     @model_validator(mode="after")
     def _queue(self) -> Policy:
         if self.on_error == "queue" and self.mode == "shadow":
@@ -128,13 +157,7 @@ class Policy(StrictModel):
 
 def read_policy(path: Path) -> Policy:
     """The policy of a file. UserError names file and key."""
-    try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: is no YAML in UTF-8: {error}") from error
-    return validate(Policy, data, str(path))
+    return validate(Policy, read_plain(path), str(path))
 
 
 @lru_cache(maxsize=16)

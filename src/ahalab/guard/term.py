@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from ahalab.errors import UserError
 from ahalab.guard.folding import codes_of, fold_codes, squeeze, text_of
+from ahalab.guard.plain import read_plain
 from ahalab.runs.hashing import config_hash
 from ahalab.validation import StrictModel, told, validate
 
@@ -137,12 +136,21 @@ def make_terms(files: Iterable[tuple[str, TermFile]]) -> TermList:
             known = found.get(term.folded)
             if known is None or term.severity > known.severity:
                 found[term.folded] = term
-        allowed.update(dict.fromkeys(folded_text(one.strip()) for one in file.allow))
+        allowed.update(dict.fromkeys(_phrase(one, source) for one in file.allow))
     terms = tuple(found.values())
     rows: list[Any] = [
         [one.folded, one.category, one.severity, one.word_boundary, one.min_gap, one.spaced] for one in terms
     ]
     return TermList(terms, tuple(allowed), config_hash({"terms": sorted(rows), "allow": sorted(allowed)}))
+
+
+def _phrase(text: str, source: str) -> str:
+    folded = folded_text(text.strip())
+    if not folded.strip():  # found everywhere, it would allow everything
+        raise UserError(
+            f"{source}: the allowed phrase {text!r} has nothing left that is visible once it is folded"
+        )
+    return folded
 
 
 def _term(entry: TermEntry, file: TermFile, source: str) -> Term:
@@ -165,17 +173,7 @@ def _term(entry: TermEntry, file: TermFile, source: str) -> Term:
 
 def read_term_file(path: Path) -> TermFile:
     """One YAML or JSON file. UserError names file and key."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 ({error})") from error
-    try:
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
-    return validate(TermFile, data, str(path))
+    return validate(TermFile, read_plain(path), str(path))
 
 
 def read_folder(place: Path) -> list[tuple[str, TermFile]]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ahalab.errors import UserError
+from ahalab.guard.plain import read_plain
 from ahalab.guard.policy import Policy, Standard
 from ahalab.guard.review.dialogue import Piece, bare
 from ahalab.guard.review.reading import Complaint, Found
@@ -169,12 +168,7 @@ def read_table(form: str, policy: Policy, path: Path | None = None) -> Table:
         UserError: none is there for this policy, a category is missing or unknown, or an id is no standard.
     """
     where = path or TABLES / f"{form}.yaml"
-    try:
-        data: Any = yaml.safe_load(where.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{where}: the table of categories cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{where}: is no YAML in UTF-8: {error}") from error
+    data = read_plain(where)
     if not isinstance(data, dict):
         raise UserError(f"{where}: expected a mapping of categories to ids of standards")
     if path is None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from ahalab.errors import UserError
+from ahalab.guard.plain import without_doubles
 from ahalab.guard.records import Exchange, Role, Turn
 from ahalab.validation import StrictModel, validate
 
@@ -35,7 +36,7 @@ def read_dialogue(path: Path) -> tuple[Exchange, str, str]:
 def parse_dialogue(data: bytes, where: str) -> tuple[Exchange, str, str]:
     """A last turn of the assistant is the reply, its `reasoning_content` the thinking. UserError says what is wrong."""
     try:
-        value: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_without_doubles)
+        value: Any = json.loads(data.decode("utf-8"), object_pairs_hook=without_doubles)
     except UnicodeDecodeError:
         raise UserError(f"{where}: is not UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -49,10 +50,3 @@ def parse_dialogue(data: bytes, where: str) -> tuple[Exchange, str, str]:
     if not any(turn.role == "user" for turn in turns):
         raise UserError(f"{where}: no turn of the user comes before the reply")
     return Exchange(found.id, "", tuple(turns), "", False), reply.content, reply.thinking
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice")
-    return value

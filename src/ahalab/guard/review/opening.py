@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ahalab.errors import UserError
+from ahalab.guard.plain import read_plain
 from ahalab.guard.policy import Policy
 from ahalab.guard.protocols import Reviewer
 from ahalab.guard.review.adapters import CategoryForm, ShieldGemmaForm, read_table
@@ -48,7 +47,7 @@ def open_reviewer(spec: str, policy: Policy) -> Reviewer:
         return RecordedReviewer(Path(rest), policy)
     path = Path(spec)
     if path.suffix in (".yaml", ".yml"):
-        return _made(_read(path), policy, str(path), path.parent)
+        return _made(read_plain(path), policy, str(path), path.parent)
     if path.is_dir() or kind in ("builtin", "pypi"):
         return _made({"checkpoint": spec}, policy, f"reviewer {spec}", Path())
     raise UserError(f"reviewer {spec!r}: there is no such reviewer. {HOW}")
@@ -83,12 +82,3 @@ def _form(asking: Asking, policy: Policy, home: Path) -> QuestionForm:
         return ShieldGemmaForm(policy)
     table = read_table(asking.form, policy, home / asking.categories if asking.categories else None)
     return CategoryForm(asking.form, policy, table, controversial=asking.controversial)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: the reviewer's file cannot be read ({error.strerror}). {HOW}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML in UTF-8: {error}") from error

@@ -1,0 +1,100 @@
+"""Plain data of an operator's file, YAML or JSON: one door with the same limits for policies, terms and reviewers.
+
+YAML and JSON keep the last of two equal keys; a list of terms that stood under the first would be gone without a word.
+So a key that stands twice is refused here, as is what no text of the filter can be: half a surrogate pair.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ahalab.errors import UserError
+
+LARGEST = 16 * 2**20
+"""Bytes of a file; our choice. 100,000 terms take some three million."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _OneOfEachKey(yaml.SafeLoader):
+    """Safe YAML in which a key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    why = f"a key stands twice: {key.value!r}"
+                    raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_plain(path: Path) -> Any:
+    """What a YAML file holds, or a JSON file (`.json`).
+
+    Raises:
+        UserError: it cannot be read, is too large, is neither, nests too deeply, or a key stands twice.
+    """
+    text = _text(path)
+    try:
+        if path.suffix == ".json":
+            data = json.loads(text, object_pairs_hook=without_doubles)
+        else:
+            data = yaml.load(text, Loader=_OneOfEachKey)  # a safe loader
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
+    except RecursionError:
+        raise UserError(f"{path}: nests too deeply to be read") from None
+    broken = _half_a_character(data)
+    if broken:
+        raise UserError(
+            f"{path}: the text {broken[:40]!a} holds half a surrogate pair, which is no character"
+        )
+    return data
+
+
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `object_pairs_hook`. ValueError names a key that stands twice."""
+    value: dict[str, Any] = {}
+    for key, one in pairs:
+        if key in value:
+            raise ValueError(f"a key stands twice: {key!r}")
+        value[key] = one
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: is no file")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > LARGEST:
+        raise UserError(f"{path}: has more than {LARGEST:,} bytes, which is too much for a file of this kind")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def _half_a_character(data: Any) -> str:
+    """The first text with a lone surrogate; "" where there is none. Data may hold itself (YAML's anchors)."""
+    seen: set[int] = set()
+    todo = [data]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, str):
+            if not one.isascii() and _SURROGATE.search(one):
+                return one
+        elif isinstance(one, dict | list) and id(one) not in seen:
+            seen.add(id(one))
+            todo += [*one.keys(), *one.values()] if isinstance(one, dict) else one
+    return ""
