@@ -22,7 +22,7 @@ from tests.serving_tools import TERMS, chat_body, text_body
 from tests.stream_server import DONE, Sent, StreamServer, delta, plain, streamed, usage
 
 from ahalab.serving.audit.database import Database
-from ahalab.serving.audit.keyfile import read_keys
+from ahalab.serving.audit.keyfile import create_keys, read_keys
 from ahalab.serving.audit.schema import ROWS
 from ahalab.serving.audit.verification import Verification
 from ahalab.serving.audit.verify import verify
@@ -84,13 +84,19 @@ def reply(body: dict[str, Any]) -> Sent:
 
 
 class Killed:
-    """One gateway process after another over one folder."""
+    """One gateway process after another over one folder and one log."""
 
-    def __init__(self, folder: Path, upstream: str) -> None:
+    def __init__(self, folder: Path, upstream: str, log: str | None) -> None:
         self.folder, self.upstream = folder, upstream
         (folder / "terms").mkdir(parents=True)
         (folder / "terms" / "made.yaml").write_text(TERMS, encoding="utf-8")
-        self.log, self.key = str(folder / "guard" / "audit.sqlite"), folder / "guard" / "audit.key"
+        self.log = log or str(folder / "guard" / "audit.sqlite")
+        self.key = folder / "guard" / "audit.key"
+        self._options: list[str] = []
+        if log:  # the gateway makes no key for a log that it did not place itself
+            self.key.parent.mkdir()
+            create_keys(self.key)
+            self._options = ["--audit", log, "--audit-key", str(self.key)]
         self._output = folder / "output"
 
     async def start(self, conclude_first: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -98,7 +104,7 @@ class Killed:
         settings = self.folder / "settings.yaml"
         settings.write_text(f"conclude_first: {conclude_first}\n", encoding="utf-8")
         options = ["--folder", str(self.folder / "guard"), "--terms", str(self.folder / "terms"), "--no-page"]
-        options += ["--settings", str(settings)]
+        options += ["--settings", str(settings), *self._options]
         arguments = ["--upstream", self.upstream, "--model", "m", "--port", "0", "--admin-port", "0"]
         with self._output.open("wb") as output:
             process = subprocess.Popen(
@@ -113,6 +119,22 @@ class Killed:
                 await asyncio.sleep(0.05)
         return process, found[1]
 
+    async def left_alone(self) -> None:
+        """Until a server has done with what the killed process had sent it: a commit may be among it."""
+        database = Database(self.log)
+        if database.sqlite:
+            return
+        others = sa.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        async with asyncio.timeout(60):
+            while True:
+                with database.reading() as connection:
+                    if not connection.scalar(others):
+                        return
+                await asyncio.sleep(0.02)
+
     def rows(self) -> dict[str, dict[str, str]]:
         """Exchange → kind of row → its action."""
         found: dict[str, dict[str, str]] = {}
@@ -122,12 +144,17 @@ class Killed:
         return found
 
 
-async def kill_often(folder: Path, kills: int, clients: int, longest: float, seed: int) -> Tally:
-    """So many random SIGKILLs under load, under each `conclude_first` in turn; what clients saw against the log."""
+async def kill_often(
+    folder: Path, kills: int, clients: int, longest: float, seed: int, log: str | None = None
+) -> Tally:
+    """So many random SIGKILLs under load, under each `conclude_first` in turn; what clients saw against the log.
+
+    `log` is a server's URL; SQLite in the folder when left out.
+    """
     luck, tally = random.Random(seed), Tally()
     seen: list[Got] = []
     async with StreamServer(reply) as upstream:
-        gateways = Killed(folder, upstream.url)
+        gateways = Killed(folder, upstream.url, log)
         for number in range(kills):
             first = ("always", "flagged")[number % 2]
             process, url = await gateways.start(first)
@@ -138,6 +165,7 @@ async def kill_often(folder: Path, kills: int, clients: int, longest: float, see
             tally.seconds.append(seconds)
             upstream.bodies.clear()
             upstream.heads.clear()
+            await gateways.left_alone()
             report = verify(Database(gateways.log), read_keys(gateways.key), open_texts=True)
             if not report.sound:
                 tally.wrong.append(f"kill {number}: {report.first_bad}")
