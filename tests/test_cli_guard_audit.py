@@ -135,7 +135,7 @@ def test_export_writes_rows_to_a_new_private_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("log")
-def test_an_export_that_breaks_off_leaves_no_half_file(
+def test_an_export_that_cannot_be_written_leaves_no_half_file_and_reads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
@@ -148,7 +148,11 @@ def test_an_export_that_breaks_off_leaves_no_half_file(
     said("export", "--output", "out.jsonl")
     before = (tmp_path / "out.jsonl").read_bytes()
     assert "there already" in str(refused("export", "--output", "out.jsonl"))
+    assert "there already" in str(refused("export", "--texts", *WHY, "--output", "out.jsonl"))
+    assert "reading" not in said("verify")
     assert (tmp_path / "out.jsonl").read_bytes() == before
+    assert "why" in str(refused("export", "--texts", "--output", "texts.jsonl"))
+    assert not (tmp_path / "texts.jsonl").exists()
 
 
 @pytest.mark.usefixtures("log")

@@ -84,12 +84,9 @@ def export_heads(
     """Export a signed head now. A server with `--heads` does so on a schedule."""
     from ahalab.serving.audit.heads import current_head, write_head
 
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         head = current_head(store.database, store.chain)
         path = write_head(folder, head, store.keys)
-    finally:
-        store.close()
     output.print(f"{head.count} rows signed: {path}", highlight=False, markup=False)
 
 
@@ -106,11 +103,8 @@ def close_open(
     """Chain an end for exchanges that a killed process left open."""
     from ahalab.serving.audit.closing import close_interrupted
 
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         count = close_interrupted(store, moment(before), who_am_i(who))
-    finally:
-        store.close()
     output.print(f"{count} interrupted exchanges closed", highlight=False)
 
 

@@ -21,6 +21,7 @@ from ahalab.cli.guard_audit_options import (
     Why,
     opened,
     period,
+    reader_of,
     who_am_i,
 )
 
@@ -56,11 +57,8 @@ def label(
     """Say whether a decision was right. Feeds `rates` and `suggest`; the newest label of an exchange counts."""
     from ahalab.serving.audit.labels import add_label
 
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         number = add_label(store, exchange, said, who_am_i(who), note)
-    finally:
-        store.close()
     output.print(f"{exchange}: {said}, row {number}", highlight=False, markup=False)
 
 
@@ -77,12 +75,9 @@ def rates(
     from ahalab.serving.audit.rates import measured_rates
     from ahalab.serving.audit.recorded import recorded
 
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         labels = read_labels(store.database)
         found = measured_rates(recorded(store.database, period(since, until, key, version)), labels)
-    finally:
-        store.close()
     for line in _rate_lines(found):
         output.print(line, highlight=False, markup=False)
 
@@ -98,17 +93,14 @@ def suggest(
 ) -> None:
     """Show phrases for the allow-list that would have spared the false positives. Nothing is changed."""
     from ahalab.serving.audit.labels import read_labels
-    from ahalab.serving.audit.reading import read_texts, readers_with_key
+    from ahalab.serving.audit.reading import read_texts
     from ahalab.serving.audit.suggest import suggested_phrases
     from ahalab.text.hostile import make_visible
 
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         labels = read_labels(store.database)
-        reader = readers_with_key(store, who_am_i(who), why or "")
+        reader = reader_of(store, who, why)
         found = suggested_phrases(read_texts(store, period(since, until, key), reader, "suggest"), labels)
-    finally:
-        store.close()
     for one in found.suggested:
         output.print(
             f"{one.category}: allow {make_visible(one.phrase)!r} for {make_visible(one.term)!r}: "
@@ -159,7 +151,7 @@ def replay(
     from ahalab.guard.term import BUNDLED
     from ahalab.runs.atomic import write_json
     from ahalab.serving.audit import replay as replaying
-    from ahalab.serving.audit.reading import read_texts, readers_with_key
+    from ahalab.serving.audit.reading import read_texts
 
     opened_policy = open_policy(policy)
     found_terms, matcher = checked_terms(terms or BUNDLED)
@@ -167,13 +159,10 @@ def replay(
         open_reviewer(reviewer, opened_policy) if reviewer else replaying.RecordedVerdicts(opened_policy)
     )
     control = replaying.replay_control(opened_policy, matcher, StreamList(found_terms), judge)
-    store = opened(log, key_file)
-    try:
-        reader = readers_with_key(store, who_am_i(who), why or "")
+    with opened(log, key_file) as store:
+        reader = reader_of(store, who, why)
         dialogues = read_texts(store, period(since, until, key, version), reader, "replay")
         result = asyncio.run(replaying.replay(dialogues, control))
-    finally:
-        store.close()
     for line in _replay_lines(result):
         output.print(line, highlight=False, markup=False)
     if to is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ import typer
 from ahalab.errors import UserError
 
 if TYPE_CHECKING:
+    from ahalab.serving.audit.reading import Reader
     from ahalab.serving.audit.recorded import Period
     from ahalab.serving.audit.store import AuditLog
 
@@ -43,11 +46,23 @@ _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def opened(log: str, key_file: Path | None) -> AuditLog:
+@contextmanager
+def opened(log: str, key_file: Path | None) -> Iterator[AuditLog]:
     """The log, for a command: it must be there."""
     from ahalab.serving.audit import AuditSettings, open_audit
 
-    return open_audit(log, key_file, AuditSettings(keep_text=False), create=False)
+    store = open_audit(log, key_file, AuditSettings(keep_text=False), create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def reader_of(store: AuditLog, who: str | None, why: str | None) -> Reader:
+    """Who asks for texts: the scope is in the key file."""
+    from ahalab.serving.audit.reading import readers_with_key
+
+    return readers_with_key(store, who_am_i(who), why or "")
 
 
 def moment(text: str | None) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,9 +25,15 @@ from ahalab.cli.guard_audit_options import (
     moment,
     opened,
     period,
+    reader_of,
     who_am_i,
 )
 from ahalab.errors import UserError
+
+if TYPE_CHECKING:
+    from ahalab.serving.audit.reading import Reader
+    from ahalab.serving.audit.recorded import Period
+    from ahalab.serving.audit.store import AuditLog
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,15 +51,12 @@ def read(
     why: Why = None,
 ) -> None:
     """Show what was said in one exchange. The reading itself is written to the log first."""
-    from ahalab.serving.audit.reading import read_texts, readers_with_key
+    from ahalab.serving.audit.reading import read_texts
     from ahalab.text.hostile import make_visible
 
-    store = opened(log, key_file)
-    try:
-        reader = readers_with_key(store, who_am_i(who), why or "")
+    with opened(log, key_file) as store:
+        reader = reader_of(store, who, why)
         found = list(read_texts(store, period(exchange=exchange), reader, "read"))
-    finally:
-        store.close()
     if not found:
         raise UserError(f"exchange {exchange!r}: there is none with a conclusion in {log}")
     one = found[0]
@@ -94,22 +97,14 @@ def export(
     why: Why = None,
 ) -> None:
     """Write the log as JSON lines: rows as they are chained, or, with --texts, dialogues."""
-    from ahalab.serving.audit.export import exported_dialogue, exported_rows
-    from ahalab.serving.audit.reading import read_texts, readers_with_key
+    from ahalab.serving.audit.export import exported_rows
 
-    store = opened(log, key_file)
     chosen = period(since, until, key, version)
-    try:
+    with opened(log, key_file) as store:
         if texts:
-            reader = readers_with_key(store, who_am_i(who), why or "")
-            rows: Iterable[Mapping[str, Any]] = (
-                exported_dialogue(one) for one in read_texts(store, chosen, reader, "export")
-            )
+            count = _write(_dialogues(store, chosen, reader_of(store, who, why)), to)
         else:
-            rows = exported_rows(store.database, chosen)
-        count = _write(rows, to)
-    finally:
-        store.close()
+            count = _write(exported_rows(store.database, chosen), to)
     if to is not None:
         output.print(
             f"{count} {'dialogues' if texts else 'rows'} written: {to}", highlight=False, markup=False
@@ -135,19 +130,25 @@ def erase(
 
     if again and (before or key or exchange):
         raise UserError("--again repeats all erasures in the log: it goes without --before, --key and --id")
-    store = opened(log, key_file)
-    try:
+    with opened(log, key_file) as store:
         if again:
             count, left = erase_again(store, who_am_i(who))
         else:
             count, left = erase_texts(
                 store, Selection(moment(before), key or "", exchange or ""), why or "", who_am_i(who)
             )
-    finally:
-        store.close()
     output.print(f"{count} texts erased", highlight=False)
     if left:
         output.print(f"note: {left}", highlight=False, markup=False)
+
+
+def _dialogues(store: AuditLog, chosen: Period, reader: Reader) -> Iterator[dict[str, Any]]:
+    """Read, and so chained as read, only once the file is there."""
+    from ahalab.serving.audit.export import exported_dialogue
+    from ahalab.serving.audit.reading import read_texts
+
+    for one in read_texts(store, chosen, reader, "export"):
+        yield exported_dialogue(one)
 
 
 def _write(rows: Iterable[Mapping[str, Any]], to: Path | None) -> int:
