@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
 from ahalab.guard.desk import ReviewDesk
-from ahalab.guard.matcher import Matcher
+from ahalab.guard.matcher import Hit, Matcher
 from ahalab.guard.records import Decision, Delta, Review, Turn
 from guard_control import BAD, CLEAN, Scripted, ask, content, make_control, make_policy, run
 
@@ -272,3 +273,36 @@ def test_only_admitted_exchanges_are_watched_and_each_once() -> None:
 def test_a_huge_request_is_matched_too() -> None:
     decision = asyncio.run(make_control(reviewer=Scripted(BAD)).check(ask("words " * 20_000 + "zorbom")))
     assert decision.flagged
+
+
+MIXED = "zorb\u0431m " * 400
+"""Every word mixes Latin and Cyrillic: as slow to match as a text can be."""
+
+
+@pytest.mark.parametrize(
+    ("turn", "reply", "aside"),
+    [
+        (Turn("user", "words " * 9_000), "", True),
+        (Turn("assistant", "", thinking="words " * 9_000), "", True),
+        (Turn("user", MIXED), "", True),
+        (Turn("user", "short"), "words " * 9_000, True),
+        (Turn("user", "short"), MIXED, True),
+        (Turn("user", "short, \u043f\u043e-\u0440\u0443\u0441\u0441\u043a\u0438"), "ok", False),
+        (Turn("user", "\u4e2d\u6587" * 5_000), "words", False),
+    ],
+)
+def test_texts_that_take_long_are_matched_beside_the_event_loop(
+    turn: Turn, reply: str, aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, threads = threading.get_ident(), []
+    find = Matcher.find
+
+    def watched(matcher: Matcher, text: str) -> list[Hit]:
+        if len(text) > 100:
+            threads.append(threading.get_ident())
+        return find(matcher, text)
+
+    monkeypatch.setattr(Matcher, "find", watched)
+    asyncio.run(make_control(reviewer=Scripted(CLEAN)).check(ask("go on", turn), reply))
+    assert any(one != main for one in threads) == aside
+    assert all(one != main for one in threads) == (aside or not threads)

@@ -303,3 +303,42 @@ def test_a_full_queue_throws_out_the_newest_of_the_greediest_key() -> None:
         assert desk.queued == 0
 
     asyncio.run(story())
+
+
+def test_waiting_for_a_place_does_not_lengthen_the_queues_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time()
+    policy = make_policy(on_error="queue", queue={"deadline_seconds": 30}, budget={"parallel": 1})
+    desk, hog = ReviewDesk(time, time.sleep), Scripted(CLEAN, seconds=3600)
+    given: list[float] = []
+
+    async def judged(_reviewer: object, _case: Case, seconds: float) -> Review:
+        given.append(seconds)
+        time.now += seconds
+        return DOWN
+
+    async def story() -> None:
+        first = asyncio.ensure_future(desk.review(case(hog, policy)))
+        while not hog.now:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(desk, "_judged", judged)
+        second = asyncio.ensure_future(desk.queue(case(Scripted(), policy, number=1), DOWN))
+        while not desk._slots.waiting("k"):
+            await asyncio.sleep(0)
+        time.now = 20.0  # it waits for its place
+        first.cancel()
+        assert (await second).error == f"queue deadline after {DOWN.error}"
+        assert given == [10.0]
+        assert time.now == 30.0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("left", "opens"), [(60.0, True), (59.0, False)])
+def test_a_time_out_that_the_queues_deadline_made_says_nothing_about_the_reviewer(
+    left: float, opens: bool
+) -> None:
+    policy = make_policy(budget={"breaker_failures": 1, "review_seconds": 60})
+    desk, silent = ReviewDesk(), Scripted(TimeoutError("made to fail"))
+    review = asyncio.run(desk._judged(silent, case(silent, policy), left))
+    assert review.error == "time-out"
+    assert desk.breakers.lets_through("k", policy.budget) is not opens

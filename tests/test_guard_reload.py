@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -353,3 +353,25 @@ def test_a_reviewer_that_cannot_be_closed_keeps_no_other_open(
     asyncio.run(controls.aclose())
     assert [one.closed for one in made] == [1, 1]
     assert caplog.text.count("could not be closed") == 2
+
+
+def test_a_terms_folder_that_is_gone_for_a_moment_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, terms = make_files(tmp_path)
+    controls = make_controls(policy, terms)
+    before = controls._signed()
+
+    def gone(_: Path) -> Iterator[Path]:
+        raise FileNotFoundError(2, "made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", gone)  # removed between two looks at it
+        assert controls._signed() != before
+        assert not asyncio.run(controls.reload())
+    assert flags(controls, "a zorbom")
+    assert asyncio.run(controls.reload())
+    shutil.rmtree(terms)
+    assert not asyncio.run(controls.reload())
+    assert "no term files" in controls.status()["error"]
+    assert flags(controls, "a zorbom")

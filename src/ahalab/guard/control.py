@@ -19,7 +19,7 @@ from ahalab.guard.matcher import Matcher
 from ahalab.guard.policy import Policy
 from ahalab.guard.protocols import Reviewer
 from ahalab.guard.records import Decision, Delta, Exchange, Mode, Span, Turn
-from ahalab.guard.scope import client_spans
+from ahalab.guard.scope import client_spans, takes_long
 from ahalab.guard.shadow import Counts, count_decision
 from ahalab.guard.stream import StreamList
 from ahalab.guard.texts import retraction_text
@@ -28,8 +28,6 @@ from ahalab.guard.watching import Watch
 _LOG = logging.getLogger(__name__)
 _SAMPLE_SEED = 0
 _MOST_ADMITTED = 10_000
-_IN_A_THREAD = 50_000
-"""Characters of a request from which matching would keep the event loop too long (about 10 ms)."""
 Ready = Callable[[], Awaitable[str]]
 
 
@@ -100,7 +98,9 @@ class RiskControl:
                 return self._refusal(exchange, "unavailable", began)
             bypass = "insecure"
         try:
-            turns = self.history.recognised(exchange)
+            long = takes_long(text for turn in exchange.turns for text in (turn.content, turn.thinking))
+            recognised = self.history.recognised
+            turns = await asyncio.to_thread(recognised, exchange) if long else recognised(exchange)
             cleaned = exchange
             if turns:
                 self.counts.add("retracted_history")
@@ -110,7 +110,7 @@ class RiskControl:
                     return self._refusal(exchange, "retracted_history", began)
                 else:
                     would_refuse = "retracted_history"
-            spans = await self._client_spans(cleaned)
+            spans = await self._client_spans(cleaned, long)
         except Exception:
             self.filter_crashed(exchange)
             if not self.insecure:
@@ -200,11 +200,11 @@ class RiskControl:
             self.counts.add("history_not_kept")
             _LOG.error("a retraction is remembered by this process only: %s", error)
 
-    async def _client_spans(self, exchange: Exchange) -> tuple[Span, ...]:
+    async def _client_spans(self, exchange: Exchange, long: bool) -> tuple[Span, ...]:
         if self.matcher is None:
             return ()
         arguments = (self.matcher, exchange, self.policy.scope, self.policy.minimum_severity)
-        if sum(len(one.content) for one in exchange.turns) > _IN_A_THREAD:
+        if long:
             return await asyncio.to_thread(client_spans, *arguments)
         return client_spans(*arguments)
 

@@ -101,7 +101,7 @@ class ReviewDesk:
                 if not self._rates.take(key, policy.budget.reviews_per_minute):
                     last = replace(last, error=BUDGET)
                     continue
-                last = await self._call(case, min(left, policy.budget.review_seconds))
+                last = await self._call(case, min(left, policy.budget.review_seconds), within=left)
                 if not last.error:
                     return last
         finally:
@@ -133,7 +133,8 @@ class ReviewDesk:
         self._queue.append(entry)
         return entry
 
-    async def _call(self, case: Case, seconds: float) -> Review:
+    async def _call(self, case: Case, seconds: float, within: float | None = None) -> Review:
+        """`seconds` to wait for a place, as long again for the review, and both `within` so many if given."""
         if case.reviewer is None:
             return Review(error="endpoint: no reviewer is configured")
         key, budget = case.exchange.key, case.policy.budget
@@ -148,6 +149,8 @@ class ReviewDesk:
         try:
             if not self.breakers.lets_through(key, budget):  # it opened while this one waited
                 return Review(error=CIRCUIT, seconds=self._clock() - began)
+            if within is not None:
+                seconds = min(seconds, within - (self._clock() - began))
             return await self._judged(case.reviewer, case, seconds)
         finally:
             self._slots.give(key, budget)
@@ -167,7 +170,9 @@ class ReviewDesk:
             elif not review.error.startswith(_NOT_THE_REVIEWERS_FAULT):
                 good = False
         except TimeoutError:
-            good, review = False, Review(error="time-out", calls=1)
+            # Where the queue's deadline left less than a whole review's time, it says nothing about the reviewer.
+            good = False if seconds >= budget.review_seconds else None
+            review = Review(error="time-out", calls=1)
         except Exception as error:  # a back end that breaks its promise must not end the exchange
             _LOG.exception("the reviewer failed on exchange %s", case.exchange.id)
             good, review = False, Review(error=f"endpoint: {type(error).__name__}", calls=1)

@@ -208,7 +208,10 @@ class Controls:
     def _signed(self) -> Signature:
         files: list[Path] = []
         for place in [self._terms, *self._terms_of.values()]:
-            files += sorted(place.iterdir()) if place.is_dir() else [place]
+            try:
+                files += sorted(place.iterdir())
+            except OSError:  # one file; or a folder that is being replaced, which its own entry tells
+                files.append(place)
         files += [Path(kept.spec) for kept in self._kept.values() if kept.spec.endswith((".yaml", ".yml"))]
         signature = []
         for path in files:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ahalab.guard.folding import codes_of
 from ahalab.guard.joining import Source, joiner, span_of
 from ahalab.guard.matcher import Matcher
+from ahalab.guard.mixed import is_doubtful
 from ahalab.guard.policy import Scope
 from ahalab.guard.records import Exchange, Part, Span
 
@@ -13,6 +15,20 @@ from ahalab.guard.records import Exchange, Part, Span
 def last_query(exchange: Exchange) -> int:
     """Index of the last user turn; -1 without one."""
     return next((at for at in reversed(range(len(exchange.turns))) if exchange.turns[at].role == "user"), -1)
+
+
+LONG, LONG_MIXED = 50_000, 700
+"""Characters that are matched in about 10 ms: of any text, and of one made to be slow (`mixed`, 15 µs each)."""
+
+
+def takes_long(texts: Iterable[str]) -> bool:
+    """Whether matching these would keep the event loop from other clients: then it belongs in a thread."""
+    size = doubtful = 0
+    for text in texts:
+        size += len(text)
+        if not text.isascii() and is_doubtful(codes_of(text)):
+            doubtful += len(text)
+    return size > LONG or doubtful > LONG_MIXED
 
 
 def client_sources(exchange: Exchange, scope: Scope) -> list[Source]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ahalab.guard.desk import Case
 from ahalab.guard.holding import Hold
 from ahalab.guard.records import Action, Decision, Delta, Exchange, Review, Span
-from ahalab.guard.scope import reply_spans
+from ahalab.guard.scope import reply_spans, takes_long
 from ahalab.guard.texts import category_of, retraction_text
 
 if TYPE_CHECKING:
@@ -190,9 +190,11 @@ class Watch:
         if not self._crashed and control.matcher is not None:
             policy = control.policy
             try:
-                self._spans += reply_spans(
-                    control.matcher, reply, thinking, policy.scope, policy.minimum_severity
-                )
+                arguments = (control.matcher, reply, thinking, policy.scope, policy.minimum_severity)
+                if takes_long((reply, thinking)):
+                    self._spans += await asyncio.to_thread(reply_spans, *arguments)
+                else:
+                    self._spans += reply_spans(*arguments)
             except Exception:
                 self._crash()
         self._filter_seconds += control.clock() - began
