@@ -158,3 +158,19 @@ def test_no_exchange_begins_on_a_disk_without_room(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("ahalab.serving.audit.database.LEAST_FREE", 10**18)
     assert "the disk is full" in asyncio.run(log.ready())
     log.close()
+
+
+@pytest.mark.parametrize("on", ["INSERT ON audit_rows", "INSERT ON audit_texts", "UPDATE ON audit_head"])
+def test_a_trigger_that_swallows_rows_is_an_error_not_a_yes(tmp_path: Path, on: str) -> None:
+    log = opened(tmp_path)
+    fill(log, ["x1"])
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        raw.execute(f"CREATE TRIGGER swallow BEFORE {on} BEGIN SELECT RAISE(IGNORE); END")
+    with pytest.raises(EnvironmentFailure, match="triggers"):
+        asyncio.run(log.intent(exchange("x2"), "p1"))
+    assert "triggers" in log.writer.failure
+    with sqlite3.connect(tmp_path / "audit.sqlite") as raw:
+        raw.execute("DROP TRIGGER swallow")
+    fill(log, ["x3"])
+    log.close()
+    assert sound(tmp_path)

@@ -212,13 +212,20 @@ class _Statement:
     def __init__(self, statement: sa.Insert | sa.Update, columns: list[str], dialect: sa.Dialect) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=columns)
         assert isinstance(compiled, SQLCompiler)
-        self._sql, self._order = str(compiled), compiled.positiontup
+        self._sql, self._order, self._table = str(compiled), compiled.positiontup, statement.table
 
     def execute(self, cursor: DBAPICursor, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Once for each row."""
+        """Once for each row. EnvironmentFailure where the database says yes and does less: a trigger can do that."""
         order = self._order
         values = rows if order is None else [tuple([row[name] for name in order]) for row in rows]
+        if not values:
+            return
         if len(values) == 1:
             cursor.execute(self._sql, values[0])
-        elif values:
+        else:
             cursor.executemany(self._sql, values)
+        if cursor.rowcount != len(values):
+            raise EnvironmentFailure(
+                f"the audit log's database took {cursor.rowcount} of {len(values)} rows without an error: "
+                f"look for triggers and rules on {self._table}; {_LOOK}"
+            )

@@ -84,7 +84,8 @@ def _follow(
             )
             report.found(f"{missing} missing: deleted, or moved")
         elif row.number < wanted:
-            report.found(f"row {row.number} was put in before the chain's first row")
+            where = "is there twice" if row.number > 0 else "was put in before the chain's first row"
+            report.found(f"row {row.number} {where}")
         try:
             fits = row_mac(keys, report.mac, row._mapping) == row.mac
         except (ValueError, TypeError):
