@@ -19,9 +19,10 @@ from ahalab.errors import EnvironmentFailure
 from ahalab.serving.audit.closing import close_interrupted
 from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.erasure import Selection, erase_texts
+from ahalab.serving.audit.heads import current_head
 from ahalab.serving.audit.keyfile import read_keys
 from ahalab.serving.audit.rows import now
-from ahalab.serving.audit.schema import ROWS
+from ahalab.serving.audit.schema import HEAD, ROWS, TEXT_KEYS, TEXTS
 from ahalab.serving.audit.verify import verify
 from audit_traffic import decision, exchange, fill, opened
 from postgres_server import PostgresServer, running_server
@@ -169,3 +170,44 @@ def test_a_hanging_worker_does_not_hold_up_the_others_for_ever(server: PostgresS
         assert limit == "10s"
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "5s"
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+def test_any_column_that_a_server_s_administrator_changes_is_found_at_its_row(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    log = opened(tmp_path, server.new_database())
+    fill(log, ["x1", "x2", "x3"])
+    number = 4
+    for column in (one for one in ROWS.columns if one.name != "number"):
+        here = ROWS.c.number == number
+        with log.database.reading() as connection:
+            old = connection.scalar(sa.select(column).where(here))
+        other = 3 + (old or 0) if isinstance(column.type, (sa.Integer, sa.BigInteger)) else f"{old}."
+        for value, found in ((other, f"row {number} does not fit"), (old, "")):
+            with log.database.writing() as connection:
+                connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+                connection.exec_driver_sql(
+                    "ALTER TABLE audit_rows DROP CONSTRAINT IF EXISTS audit_no_half_row"
+                )
+                connection.execute(ROWS.update().where(here).values({column: value}))
+            assert verify(log.database, log.keys, open_texts=True).first_bad.startswith(found), column.name
+    assert verify(log.database, log.keys, open_texts=True).sound
+    log.close()
+
+
+def test_an_older_state_of_a_server_s_database_is_found_by_the_head(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    log = opened(tmp_path, server.new_database())
+    fill(log, ["x1", "x2", "x3"])
+    head = current_head(log.database, log.chain)
+    with log.database.writing() as connection:
+        for table in (TEXT_KEYS, TEXTS, ROWS):
+            connection.execute(table.delete().where(table.c.number > 4))
+        last = sa.select(ROWS.c.mac).where(ROWS.c.number == 4).scalar_subquery()
+        connection.execute(HEAD.update().values(length=4, mac=last))
+    assert verify(log.database, log.keys).sound
+    assert verify(log.database, log.keys, [head]).first_bad.startswith("row 5 is missing: the head of")
+    with pytest.raises(EnvironmentFailure, match="cut back while this process wrote"):
+        asyncio.run(log.intent(exchange("x4"), "p1"))
+    log.close()
