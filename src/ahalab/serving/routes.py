@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ahalab.serving import answers, fields
 from ahalab.serving.completions import Answer
-from ahalab.serving.errors import INVALID, Refusal, encoded, unavailable
+from ahalab.serving.errors import INVALID, Refusal, bad, encoded, unavailable
 from ahalab.serving.fields import Asked
 from ahalab.serving.flow import Flow, Gateway, estimated_tokens, new_exchange
 from ahalab.serving.guardrail import GuardrailBody, guardrail
@@ -152,6 +153,7 @@ async def litellm_guardrail(request: Request) -> Response:
         ticket.settle(0)
 
 
+@router.head("/healthz", include_in_schema=False)  # balancers ask so
 @router.get("/healthz", responses=answered(answers.Health, reads=False, also=(503,)))
 async def health(request: Request) -> Response:
     """Whether requests are answered. Without a key, so it says little."""
@@ -174,7 +176,11 @@ async def health_of(gateway: Gateway) -> str:
 async def read_request(request: Request, gateway: Gateway) -> dict[str, Any]:
     """The JSON object of the body, within the limits."""
     settings = gateway.settings
-    return read_json(await read_body(request, settings.body_bytes, settings.body_seconds))
+    try:
+        body = await read_body(request, settings.body_bytes, settings.body_seconds)
+    except ClientDisconnect:  # nobody hears this; it is a fault of the client's, not of the gateway's
+        raise bad("The connection ended before the body was whole.", code="incomplete_body") from None
+    return read_json(body)
 
 
 async def _generation(request: Request, kind: Kind, read: Read) -> Response:
