@@ -37,6 +37,11 @@ DISGUISED = [
     ("résumé", "resume"),
     ("ﬁre ㎏ ß", "fire kg ss"),
     ("BOMB", "bomb"),
+    ("bo\u0651mb", "bomb"),
+    ("b\u05b7o\u093cm\u0e34b\u3099", "bomb"),
+    ("bo\u200b\u0332mb", "bomb"),
+    ("bo\u0332\u2060\u200d\u0651\u0332mb", "bomb"),
+    ("炸\u0651弹\u200b\u3099", "炸弹"),
 ]
 
 
@@ -71,6 +76,23 @@ def test_folding_piece_by_piece_equals_folding_at_once(text: str, cuts: list[int
         at += cut
     assert "".join(parts) == text_of(whole)
     assert offsets == places.tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text("ab炸カא\u0651\u0332\u05b7\u3099\u200b\u034f\ufe0f", max_size=16),
+    st.lists(st.integers(1, 3), max_size=16),
+)
+def test_marks_and_hidden_characters_fold_alike_in_any_pieces(text: str, cuts: list[int]) -> None:
+    codes = codes_of(text)
+    parts, base, at = [], False, 0
+    for cut in [*cuts, len(text) + 1]:
+        piece, _, base = fold_codes(codes[at : at + cut], base)
+        parts.append(text_of(piece))
+        at += cut
+    assert "".join(parts) == fold(text).text
+    hidden = str.maketrans("", "", "\u200b\u034f\ufe0f")
+    assert fold(text).text == fold(text.translate(hidden)).text
 
 
 @given(st.text(max_size=60))

@@ -54,6 +54,13 @@ def found(text: str) -> list[tuple[str, str]]:
         ("x 2 y", []),
         ("to kill. Him, they", []),
         ("kill-him", [("kill him", "kill-him")]),
+        ("to kill\nhim", [("kill him", "kill\nhim")]),
+        ("to kill\r\n  him", [("kill him", "kill\r\n  him")]),
+        ("to kill\n\nHim, they", []),
+        ("to kill\n \r\nHim, they", []),
+        ("to kill.\nHim, they", []),
+        ("炸\n弹", [("炸弹", "炸\n弹")]),
+        ("炸\n\n弹 炸。\n弹", []),
     ],
 )
 def test_a_term_is_found_in_its_disguises_and_not_by_accident(text: str, hits: list[tuple[str, str]]) -> None:
@@ -90,11 +97,13 @@ PIECES = [
     "ki11 him",
     "买枪",
     "gun",
+    "kill\nhim",
+    "bo\u0651\u200b\u0301mb",
 ]
 TEXTS = st.lists(
     st.one_of(
         st.sampled_from(PIECES),
-        st.sampled_from(list("bomkilhgun炸弹拆专买枪三个字 .*，01\u200b\u0301ВＢ")),
+        st.sampled_from(list("bomkilhgun炸弹拆专买枪三个字 .*，01\n\u200b\u0301\u0651ВＢ")),
         st.text(max_size=3),
     ),
     max_size=14,

@@ -3,8 +3,9 @@
 Width, case, compatibility forms, hidden characters, ornamental marks, look-alike letters and traditional Chinese go in
 one look-up per character. `Folded.offsets` says for each folded character where in the text it stood.
 
-Marks: generic combining marks (U+0300 and its kin) leave only after Latin, Greek, Cyrillic and Han, where they are
-ornament. Elsewhere they carry meaning (Indic vowels, Hebrew points, Japanese voicing) and stay.
+Marks: combining marks of whatever script leave only after Latin, Greek, Cyrillic and Han, where they are ornament, also
+where hidden characters stand between. Elsewhere they carry meaning (Indic vowels, Hebrew points, Japanese voicing) and
+stay.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ def tables() -> Tables:
     for code in _codes_to_look_at():
         character = chr(code)
         folded = _folded_character(character, look_alike, simplified)
-        if unicodedata.category(character)[0] == "L":
+        category = unicodedata.category(character)
+        mark[code] |= category in ("Mn", "Me")
+        if category[0] == "L":
             script[code] = number = _script(character, folded, scripts)
             if len(folded) == 1 and code > 0x7F and number:
                 if number != LATIN:
@@ -133,6 +136,7 @@ def tables() -> Tables:
         single[code] = ord(folded[0]) if folded else 0
     for low, high in ((0xE0000, 0xE007F), (0xE0100, 0xE01EF)):  # tags and variation selectors hide text
         single[low : high + 1] = 0
+    mark &= single != 0  # what is hidden goes everywhere
     separator = np.zeros(HIGHEST, dtype=np.bool_)
     for code in range(0x10000):
         separator[code] = unicodedata.category(chr(code))[0] in "ZPSC" and code not in (0x25CB,)
@@ -245,17 +249,17 @@ def fold_codes(codes: Codes, base_before: bool = False) -> tuple[Codes, Places, 
         return codes, np.zeros(0, np.int64), base_before
     table = tables()
     marks = table.mark[codes]
+    folded = table.single[codes]
+    ignored = marks | (folded == 0)
     last_base = bool(table.ornamental_base[codes[-1]])
-    if marks.any():
-        # For each position, the nearest earlier character that is no mark decides.
-        place = np.where(marks, -1, np.arange(len(codes)))
+    dropped = marks
+    if ignored.any():
+        # For each position, the nearest earlier character that is seen and no mark decides.
+        place = np.where(ignored, -1, np.arange(len(codes)))
         before = np.maximum.accumulate(place)
         ornamental = np.where(before >= 0, table.ornamental_base[codes[np.maximum(before, 0)]], base_before)
         dropped = marks & ornamental
-        last_base = bool(ornamental[-1]) if marks[-1] else last_base
-    else:
-        dropped = marks
-    folded = table.single[codes]
+        last_base = bool(ornamental[-1])
     folded = np.where(marks & ~dropped, codes, folded)
     keep = (folded != 0) & ~dropped
     spread = table.expands[codes] & keep

@@ -11,6 +11,7 @@ Squeezed and leet see words that are not there ("…mob, but…" holds "bbut"), 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,8 +34,10 @@ PLAIN: View = "folded"
 WIDEST_GAP = 8
 """Characters that may stand between two letters of a stretched word; our choice. It bounds what a stream holds back."""
 
-_SENTENCE_ENDS = frozenset("。！？；：，、\n")
-_STOPS = frozenset(".!?;。\n")
+_PART_HAN = re.compile(r"[。！？；：，、]|\n\s*\n")
+_PART_WORDS = re.compile(r"[.!?;。]|\n\s*\n")
+"""What ends a sentence. A single line break does not: lines are wrapped anywhere, and a break hides a term as well as a
+space does."""
 _HAN_FROM = 0x2E80
 
 
@@ -134,12 +137,10 @@ def _stretched(ground: Ground, term: Term, inside: slice, begin: int, end: int) 
     extra = gaps & ~own
     if not extra.any():
         # Words run together, or with another separator than the term's own; not two sentences that meet.
-        return not any(chr(one) in _STOPS for one in folded.tolist())
+        return _PART_WORDS.search(text_of(folded)) is None
     if ord(term.folded[0]) >= _HAN_FROM:
         between = ground.raw[begin - ground.start : end - ground.start]
-        return bool(gaps.all() and len(gaps) > 1) or not any(
-            chr(one) in _SENTENCE_ENDS for one in between.tolist()
-        )
+        return bool(gaps.all() and len(gaps) > 1) or _PART_HAN.search(text_of(between)) is None
     return _even(extra, own)
 
 

@@ -36,7 +36,7 @@ def read_dialogue(path: Path) -> tuple[Exchange, str, str]:
 def parse_dialogue(data: bytes, where: str) -> tuple[Exchange, str, str]:
     """A last turn of the assistant is the reply, its `reasoning_content` the thinking. UserError says what is wrong."""
     try:
-        value: Any = json.loads(data.decode("utf-8"), object_pairs_hook=without_doubles)
+        value: Any = json.loads(data.decode("utf-8-sig"), object_pairs_hook=without_doubles)
     except UnicodeDecodeError:
         raise UserError(f"{where}: is not UTF-8") from None
     except (ValueError, RecursionError) as error:

@@ -48,7 +48,7 @@ def open_reviewer(spec: str, policy: Policy) -> Reviewer:
     path = Path(spec)
     if path.suffix in (".yaml", ".yml"):
         return _made(read_plain(path), policy, str(path), path.parent)
-    if path.is_dir() or kind in ("builtin", "pypi"):
+    if (spec and path.is_dir()) or kind in ("builtin", "pypi"):
         return _made({"checkpoint": spec}, policy, f"reviewer {spec}", Path())
     raise UserError(f"reviewer {spec!r}: there is no such reviewer. {HOW}")
 
