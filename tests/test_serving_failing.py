@@ -66,7 +66,7 @@ def connect_anew(log: AuditLog) -> None:
     """The writer's next commit opens a connection; from its own thread, so under no commit's feet."""
 
     def drop() -> list[Draft]:
-        log.writer._drop_connection()
+        log.writer._chain.drop_connection()
         return []
 
     with suppress(EnvironmentFailure):
