@@ -93,6 +93,8 @@ def user(*texts: str) -> tuple[Turn, ...]:
         (user("爱s", "b"), "sb", 0),
         ((Turn("user", "zor"), Turn("assistant", "Go on."), Turn("user", "bom")), "zorbom", 0),
         ((Turn("assistant", "I say zor"), Turn("user", "bom")), "zorbom", 0),
+        ((Turn("assistant", "zor"), Turn("user", "Go on."), Turn("assistant", "bom")), "zorbom", 0),
+        ((Turn("tool", "zor"), Turn("user", "So?"), Turn("system", "x"), Turn("tool", "bom")), "zorbom", 0),
         ((Turn("system", "gnarf"), Turn("user", "him")), "gnarf him", 0),
         (user("x " * 3000 + "g-n-a-r-f h-i", "m"), "gnarf him", 0),
         (user("x " * 3000 + "zor", "bom" + " x" * 3000), "zorbom", 0),

@@ -53,10 +53,17 @@ def client_spans(matcher: Matcher, exchange: Exchange, scope: Scope, severity: i
     sources = client_sources(exchange, scope)
     spans = [span for source in sources for span in _spans(matcher, source)]
     if scope.joined and len(sources) > 1:
-        users = [one for one in sources if exchange.turns[one.turn].role == "user"]
-        chains = [sources] if len(users) in (len(sources), 0, 1) else [users, sources]
-        spans += joiner(matcher).spans(chains)
+        spans += joiner(matcher).spans(_chains(exchange, sources))
     return grave_enough(spans, severity)
+
+
+def _chains(exchange: Exchange, sources: list[Source]) -> list[list[Source]]:
+    """The texts of each role alone, then all in order."""
+    by_role: dict[str, list[Source]] = {}
+    for one in sources:
+        by_role.setdefault(exchange.turns[one.turn].role, []).append(one)
+    alone = [those for those in by_role.values() if 1 < len(those) < len(sources)]
+    return [*alone, sources]
 
 
 def reply_spans(matcher: Matcher, reply: str, thinking: str, scope: Scope, severity: int) -> tuple[Span, ...]:
