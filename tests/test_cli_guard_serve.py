@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from ahalab.cli.gateway_options import with_path
 from ahalab.cli.guard_serve import named
 from ahalab.cli.main import app
 from ahalab.errors import UserError
@@ -97,7 +98,8 @@ def invoke(*words: str) -> Any:
 
 
 def test_one_command_serves_and_ends_gracefully(upstream: str, tmp_path: Path) -> None:
-    with serving(tmp_path / "guard", "--upstream", upstream) as (process, public, admin):
+    short = upstream.removesuffix("/v1")
+    with serving(tmp_path / "guard", "--upstream", short) as (process, public, admin):
         url = f"{public}v1/chat/completions"
         whole = httpx2.post(url, json=ASKED, timeout=30).json()
         assert whole["choices"][0]["message"]["content"] == "Hello there"
@@ -158,6 +160,28 @@ def test_what_cannot_be_served_is_said_before_anything_listens(
     found = invoke("guard", "serve", "--upstream", "http://127.0.0.1:9/v1", "--model", "m", *folder, *options)
     assert isinstance(found.exception, Exception)
     assert words in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    "command", [["serve", "builtin:tiny"], ["guard", "serve", "--upstream", "http://127.0.0.1:9"]]
+)
+@pytest.mark.parametrize("package", ["fastapi", "sqlalchemy", "ahocorasick_rs"])
+def test_a_missing_package_is_named_with_its_extra(
+    command: list[str], package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith(("ahalab.serving", "ahalab.guard"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    found = invoke(*command, "--folder", str(tmp_path / "guard"))
+    assert isinstance(found.exception, UserError)
+    assert str(found.exception) == f"this needs {package}: pip install 'ahalab[serve]'"
+
+
+def test_an_address_without_a_path_gets_openais() -> None:
+    assert with_path("http://127.0.0.1:9/") == "http://127.0.0.1:9/v1"
+    assert with_path("http://127.0.0.1:9") == "http://127.0.0.1:9/v1"
+    assert with_path("http://127.0.0.1:9/api/v3") == "http://127.0.0.1:9/api/v3"
+    assert with_path("127.0.0.1:9") == "127.0.0.1:9"
 
 
 def test_a_settings_file_is_checked_by_name(tmp_path: Path) -> None:

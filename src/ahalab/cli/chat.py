@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
@@ -15,6 +14,7 @@ from rich.prompt import Prompt
 
 from ahalab.cli.chat_screen import ReplyScreen, print_thinking
 from ahalab.cli.console import output
+from ahalab.cli.gateway_options import with_path
 from ahalab.errors import UserError
 from ahalab.text.hostile import make_visible
 
@@ -162,14 +162,13 @@ async def _ask(dialogue: Dialogue, question: str, folded: bool) -> None:
 def _server(
     url: str, name: str | None, key_env: str | None, temperature: float, max_new_tokens: int | None
 ) -> EndpointConfig:
-    """UserError or EnvironmentFailure where the server cannot be asked. `/v1` is added to an address without a path."""
+    """UserError or EnvironmentFailure where the server cannot be asked."""
     from ahalab.endpoints.config import EndpointConfig
     from ahalab.serving.upstream import listed_models
     from ahalab.validation import validate
 
-    parts = urlsplit(url) if "://" in url else None
     settings = {
-        "url": url.rstrip("/") + "/v1" if parts is not None and parts.path in ("", "/") else url,
+        "url": with_path(url),
         "model": name or "?",
         "api_key_env": key_env,
         "temperature": temperature,

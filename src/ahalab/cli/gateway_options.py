@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -82,6 +85,23 @@ InsecureOption = Annotated[
         "--insecure", help="Answer also what cannot be checked or recorded. Logged and counted each time."
     ),
 ]
+
+
+@contextmanager
+def serve_extra() -> Iterator[None]:
+    """Around the imports of a command. UserError where a package of the extra `serve` is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "ahalab").partition(".")[0] == "ahalab":
+            raise
+        raise UserError(f"this needs {error.name}: pip install 'ahalab[serve]'") from error
+
+
+def with_path(url: str) -> str:
+    """`/v1` is added to an address without a path."""
+    parts = urlsplit(url) if "://" in url else None
+    return url.rstrip("/") + "/v1" if parts is not None and parts.path in ("", "/") else url
 
 
 def mode_of(word: str | None) -> Mode | None:

@@ -96,6 +96,6 @@ def revoke(
 
 
 def _file(folder: Path) -> Path:
-    from ahalab.serving.opening import KEYS
+    from ahalab.serving.keys import KEYS
 
     return folder / KEYS

@@ -14,7 +14,9 @@ def serve(
     upstream: Annotated[
         str,
         typer.Option(
-            "--upstream", metavar="URL", help="The server's address, such as http://127.0.0.1:11434/v1."
+            "--upstream",
+            metavar="URL",
+            help="The server's address, such as http://127.0.0.1:11434; /v1 is added where there is no path.",
         ),
     ],
     models: Annotated[
@@ -53,9 +55,10 @@ def serve(
     insecure: given.InsecureOption = False,
 ) -> None:
     """Put risk control, keys, limits and an audit log in front of an OpenAI-compatible server."""
-    from ahalab.guard.term import BUNDLED
-    from ahalab.serving.opening import Options, open_parts, run_gateway
-    from ahalab.serving.upstream import open_upstream
+    with given.serve_extra():
+        from ahalab.guard.term import BUNDLED
+        from ahalab.serving.opening import Options, open_parts, run_gateway
+        from ahalab.serving.upstream import open_upstream
 
     settings = given.settings_of(settings_file, host, port, admin_host, admin_port, host_names, insecure)
     options = Options(
@@ -71,7 +74,9 @@ def serve(
         mode=given.mode_of(mode),
     )
     given.warn(settings, reviewer)
-    model = open_upstream(upstream, named(models or []), upstream_key_env, settings.reply_seconds)
+    model = open_upstream(
+        given.with_path(upstream), named(models or []), upstream_key_env, settings.reply_seconds
+    )
     parts = open_parts(options, settings)
     ready = given.announce(parts, model.names, not no_page)
     run_gateway(settings, model, parts, ready, command="aha guard serve", page=not no_page)

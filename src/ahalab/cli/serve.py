@@ -71,9 +71,11 @@ def serve(
 ) -> None:
     """Answer with a model of this machine: OpenAI-compatible, under risk control, with a chat page and an audit log."""
     from ahalab.endpoints.addresses import is_loopback
-    from ahalab.guard.term import BUNDLED
-    from ahalab.serving.local import NO_CONTROL, LocalModel, LocalSettings
-    from ahalab.serving.opening import Options, open_parts, run_gateway
+
+    with given.serve_extra():
+        from ahalab.guard.term import BUNDLED
+        from ahalab.serving.local import NO_CONTROL, LocalModel, LocalSettings
+        from ahalab.serving.opening import Options, open_parts, run_gateway
     from ahalab.validation import validate
 
     settings = given.settings_of(settings_file, host, port, admin_host, admin_port, host_names, insecure)

@@ -39,8 +39,8 @@ def host_is_allowed(header: str, allowed: frozenset[str] | None) -> bool:
         return name in LOOPBACK_NAMES | {socket.gethostname().lower(), socket.getfqdn().lower()}
 
 
-def bind(host: str, port: int, command: str) -> socket.socket:
-    """A socket at that address; port 0 takes any that is free. `command` is named where the port is taken.
+def bind(host: str, port: int, command: str, option: str = "--port") -> socket.socket:
+    """A socket at that address; port 0 takes any that is free. `command` and its `option` are named where it is taken.
 
     UserError when this machine has no such address, EnvironmentFailure when the port cannot be had.
     """
@@ -58,7 +58,7 @@ def bind(host: str, port: int, command: str) -> socket.socket:
         bound.close()
         raise EnvironmentFailure(
             f"{address_of(host, port)} cannot be had ({error.strerror}). Another `{command}` may be there already; "
-            "choose another one with --port, or --port 0 for any that is free."
+            f"choose another one with {option}, or {option} 0 for any that is free."
         ) from error
     return bound
 

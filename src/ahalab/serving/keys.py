@@ -24,6 +24,8 @@ from ahalab.validation import StrictModel, told, validate
 Scope = Literal["chat", "moderate", "audit-read", "admin"]
 SCOPES: tuple[Scope, ...] = ("chat", "moderate", "audit-read", "admin")
 PREFIX = "aha-"
+KEYS = "keys.json"
+"""The file, in a gateway's folder."""
 _LOOK_SECONDS = 1.0
 _LOG = logging.getLogger(__name__)
 

@@ -30,12 +30,10 @@ from ahalab.guard.term import BUNDLED
 from ahalab.runs.atomic import explaining_disk_errors
 from ahalab.serving.app import make_app
 from ahalab.serving.audit import AuditLog, AuditSettings, create_keys, open_audit
-from ahalab.serving.keys import Keys
+from ahalab.serving.keys import KEYS, Keys
 from ahalab.serving.running import Ready, check_places, serve
 from ahalab.serving.settings import GatewaySettings
 from ahalab.validation import validate
-
-KEYS = "keys.json"
 
 
 @dataclass(frozen=True, slots=True)
