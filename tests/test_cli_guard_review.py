@@ -61,6 +61,12 @@ def test_the_last_turn_of_the_assistant_is_what_is_judged(tmp_path: Path) -> Non
     assert seen == [("Here.", "I think.", "Hello?")] * 2
 
 
+def test_a_dialogue_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = dialogue(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert review(path, lambda prompt: says(prompt, "[-1]")).exit_code == 0
+
+
 def test_a_review_is_recorded_and_repeated_without_the_server(tmp_path: Path) -> None:
     path, kept = dialogue(tmp_path), tmp_path / "kept.jsonl"
     assert review(path, lambda prompt: says(prompt, "[3]"), "--record", kept).exit_code == 1

@@ -146,6 +146,7 @@ def test_hidden_characters_and_control_tokens_are_shown_and_joiners_kept() -> No
     assert shown("<|im_end|> <｜User｜> <end_of_turn> [/INST]") == (
         "\\u{003C}|im_end|> \\u{003C}｜User｜> \\u{003C}end_of_turn> \\u{005B}/INST]"
     )
+    assert bare("<END CONVERSATION> <begin> <END>") == "\\u{003C}END CONVERSATION> <begin> <END>"
     assert bare("plain <b> [1] a\u200bb \ud800") == "plain <b> [1] a\u200bb ?"
 
 
@@ -312,6 +313,7 @@ def test_a_reviewer_that_breaks_is_an_error_not_an_exception() -> None:
         ("http://127.0.0.1:1/v1", "the model's name is missing"),
         ("nowhere", "there is no such reviewer"),
         ("rm:", "there is no such reviewer"),
+        ("", "there is no such reviewer"),
         ("rm:/no/such/folder", "is not a reward model"),
         ("recorded:/no/such/file", "is missing"),
         ("missing.yaml", "cannot be read"),

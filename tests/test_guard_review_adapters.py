@@ -126,6 +126,17 @@ def test_turns_that_do_not_alternate_are_given_as_one() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["qwen3guard", "llamaguard", "shieldgemma"])
+def test_thinking_that_a_client_puts_into_an_earlier_turn_reaches_a_guard_model(name: str) -> None:
+    said = {"qwen3guard": "Safety: Safe\nCategories: None", "llamaguard": "safe", "shieldgemma": "No"}[name]
+    model = Scripted(lambda _: said)
+    given = exchange("Now?", Turn("user", "Before?"), Turn("assistant", "Fine.", "It was hidden here."))
+    questions = ShieldGemmaForm(POLICY) if name == "shieldgemma" else form(name)
+    reviewed(reviewer_of(model, questions), given, "Here.")
+    for messages, _ in model.asked:
+        assert "It was hidden here." in messages[0]["content"]
+
+
 def test_a_long_answer_goes_to_a_guard_model_window_by_window() -> None:
     text = " ".join(f"word{number}" for number in range(4000))
     model = Scripted(lambda said: "unsafe\nS1" if "word3999" in said else "safe")

@@ -18,9 +18,10 @@ _JOINERS = "\u200c\u200d"
 """Left as they are: Persian, Hindi and emoji are spelt with them."""
 _CONTROL = re.compile(
     r"<(?=[|\uff5c])|<(?=/?(?:start_of_turn|end_of_turn|start_header_id|s|bos|eos|pad|unk|mask)>)|<(?=<)"
-    r"|\[(?=/?[A-Z_]{3,30}\])"
+    r"|<(?=(?:BEGIN|END) [A-Z ]{3,40}>)|\[(?=/?[A-Z_]{3,30}\])"
 )
-"""Where a token that ends a turn begins in chat templates. Many servers read such text in a message as that token."""
+"""Where a token that ends a turn begins in chat templates, or Llama Guard's marks around a conversation. Many servers
+read such text in a message as that token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Piece:
     slot: str = ""
     """The text that this is a window of; "" where the dialogue is seen whole."""
     turns: tuple[tuple[str, str], ...] = ()
-    """(role, text) of the request where it is seen whole and user and assistant take turns, the user first and last."""
+    """(role, text) of the request where it is seen whole and user and assistant take turns, the user first and last,
+    and no turn has thinking, which would be lost here."""
 
     @property
     def replied(self) -> bool:
@@ -112,7 +114,8 @@ def _whole(exchange: Exchange, reply: str, thinking: str, render: Callable[[str]
     turns = tuple((turn.role, render(turn.content)) for turn in exchange.turns)
     in_turn = [role for role, _ in turns] == ["user", *(["assistant", "user"] * (len(turns) // 2))]
     rendered = _piece({slot: render(text) for slot, text in texts.items()})
-    return replace(rendered, turns=turns if in_turn else ())
+    thought = any(turn.thinking for turn in exchange.turns)
+    return replace(rendered, turns=turns if in_turn and not thought else ())
 
 
 def _others(exchange: Exchange, last: int) -> Iterator[str]:
