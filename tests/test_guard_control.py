@@ -58,6 +58,17 @@ def test_a_key_that_spends_its_own_budget_opens_no_gate_even_under_allow() -> No
     assert run(control, ask("hi", key="calm"), Delta(content="a zorbom"))[1].review == CLEAN
 
 
+@pytest.mark.parametrize("on_error", ["retract", "allow", "queue"])
+def test_a_dialogue_padded_beyond_what_the_reviewer_reads_opens_no_gate_and_waits_for_nothing(
+    on_error: str,
+) -> None:
+    reviewer = Scripted(Review(error="too long"), CLEAN)
+    control = make_control(make_policy(on_error=on_error), reviewer)
+    _, decision = run(control, ask("hi"), Delta(content="a zorbom"))
+    assert (decision.action, decision.bypass) == ("retract", "")
+    assert len(reviewer.calls) == 1  # what is too long now is too long at the next try
+
+
 def test_an_open_circuit_opens_the_gate_under_allow_alone() -> None:
     for on_error, action in (("retract", "retract"), ("allow", "release")):
         policy = make_policy(on_error=on_error, budget={"breaker_failures": 1})

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ahalab.guard.control import RiskControl
 
 State = Literal["answering", "reviewing", "queued", "done"]
+_TOO_LONG = "too long"
+_OF_THE_CLIENTS_MAKING = ("budget", _TOO_LONG)
+"""Errors that a client can bring about whenever it likes: they must not open the gate for it."""
 _FINISHES = ("stop", "length", "content_filter", "error")
 
 
@@ -209,7 +212,8 @@ class Watch:
         review = await control.desk.review(self._case())
         timings["review"] = review.seconds
         on_error = control.policy.on_error
-        if review.error and on_error == "queue" and control.mode == "enforce":
+        hopeless = review.error.startswith(_TOO_LONG)
+        if review.error and on_error == "queue" and control.mode == "enforce" and not hopeless:
             self.state = "queued"
             began = control.clock()
             review = await control.desk.queue(self._case(), review)
@@ -217,8 +221,7 @@ class Watch:
         if review.error:
             if on_error == "queue" and control.mode == "shadow":
                 return self._decision("queue", review, timings)
-            # A client can use up its own budget: that must not open the gate for it.
-            opens = on_error == "allow" and not review.error.startswith("budget")
+            opens = on_error == "allow" and not review.error.startswith(_OF_THE_CLIENTS_MAKING)
             if opens:
                 self._bypass = self._bypass or "on_error: allow"
             return self._decision("release" if opens else "retract", review, timings)
