@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ahalab.errors import EnvironmentFailure
+from ahalab.guard.records import Exchange
 from ahalab.serving.audit import AuditLog, rows, writer
 from ahalab.serving.audit.bell import Bell
+from ahalab.serving.audit.rows import Draft, conclusion_draft
 from audit_traffic import decision, exchange, fill, opened, sound
 from audit_traffic import rows as rows_of
 
@@ -34,7 +36,11 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditLog:
 
 def later(log: AuditLog, name: str) -> asyncio.Task[None]:
     one = exchange(name)
-    return asyncio.create_task(log.conclude(one, decision(one), "r", "", {}, waited=False))
+    return asyncio.create_task(log._durable(log.writer.submit(lambda: [_concluded(log, one)], waited=False)))
+
+
+def _concluded(log: AuditLog, one: Exchange) -> Draft:
+    return conclusion_draft(log.keys, one, decision(one), "r", "", {}, keep_text=True)
 
 
 def kinds(folder: Path) -> list[tuple[str, str]]:

@@ -45,7 +45,7 @@ DEATHS = {
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AuditLog]:
     monkeypatch.setattr("ahalab.serving.audit.store._FRESH_SECONDS", 0.0)
-    made = opened(tmp_path)
+    made = opened(tmp_path, pending=tmp_path / "pending")
     yield made
     made.close()
 

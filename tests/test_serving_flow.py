@@ -52,6 +52,10 @@ class Slow(MemoryAudit):
         await super().intent(exchange, policy)
         self.order.append("intent")
 
+    async def conclude_soon(self, *row: Any) -> Any:
+        self.order.append("kept")
+        return await super().conclude_soon(*row)
+
     async def conclude(self, *row: Any) -> None:
         await asyncio.sleep(0.05)
         await super().conclude(*row)
@@ -109,6 +113,21 @@ def test_the_conclusion_is_durable_before_the_last_byte(
     ordinary.app = noting(ordinary.app, order)
     ordinary.ask(path, body(stream=stream))
     assert (order[-1] == "concluded") is (first == "flagged")
+    if first == "flagged":  # what nobody waits for outlives the process before the last byte
+        assert order[-3:] == ["kept", "bytes", "concluded"] if stream else order.index("kept") == 1
+    else:
+        assert "kept" not in order
+
+
+@pytest.mark.parametrize(("path", "body", "stream"), WAYS)
+def test_a_conclusion_that_cannot_even_be_kept_holds_back_the_rest(
+    path: str, body: Any, stream: bool, tmp_path: Path
+) -> None:
+    served = Served(tmp_path, model=ScriptedModel([Delta("zo"), *HELLO[2:]]))
+    served.audit.broken = "conclude soon"
+    answer = served.ask(path, body(stream=stream))
+    assert error_of(answer) == "unavailable"
+    assert "zo" not in answer.text
 
 
 def test_a_conclusion_that_failed_later_refuses_what_comes_next(tmp_path: Path) -> None:

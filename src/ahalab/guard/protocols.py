@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, Protocol
 
 from ahalab.guard.records import Decision, Delta, Exchange, Review
@@ -35,6 +35,12 @@ class AuditStore(Protocol):
         self, exchange: Exchange, decision: Decision, reply: str, thinking: str, extra: Mapping[str, Any]
     ) -> None:
         """What was done. Durable once this returns; raises as `intent`."""
+        ...
+
+    async def conclude_soon(
+        self, exchange: Exchange, decision: Decision, reply: str, thinking: str, extra: Mapping[str, Any]
+    ) -> Awaitable[None]:
+        """As `conclude`, without waiting for a disk: what it returns is done once the row is durable, and raises."""
         ...
 
 

@@ -7,7 +7,8 @@ intent ┬ durable before the first byte ───────┐
 
 The intent becomes durable while the model is already at work: only bytes to the client wait for it. The conclusion is
 durable before the last bytes, but for an unflagged reply that is released (`conclude_first: flagged`): there it says no
-more than that nothing was found, and waiting would cost every reply one write to the disk.
+more than that nothing was found, and waiting would cost every reply one write to the disk. It outlives the process
+before the last bytes all the same (`AuditStore.conclude_soon`).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Gateway:
         self.started = int(time.time())
         self.draining = False
         self.flows: set[Flow] = set()
-        self._concluding: set[asyncio.Task[bool]] = set()
+        self._concluding: set[asyncio.Task[None]] = set()
 
     def control_of(self, key: Key) -> RiskControl:
         """The control for a key, as it is now."""
@@ -83,7 +84,7 @@ class Gateway:
             flow.abort()
         await self._until_idle(5.0)
 
-    def conclude_later(self, writing: Coroutine[Any, Any, bool]) -> None:
+    def conclude_later(self, writing: Coroutine[Any, Any, None]) -> None:
         """A conclusion that nobody waits for but the end of the gateway."""
         task = asyncio.ensure_future(writing)
         self._concluding.add(task)
@@ -256,12 +257,8 @@ class Flow:
         if self._bypass and not decision.bypass:
             decision = replace(decision, bypass=self._bypass)
         sent = before if self.ended == "client gone" else watch.shown
-        recording = self._recorded(decision, reply, thinking, sent)
-        recorded = True
-        if self._waits_for(decision) or unfinished:
-            recorded = await recording
-        else:
-            self.gateway.conclude_later(recording)
+        soon = not (self._waits_for(decision) or unfinished)
+        recorded = await self._recorded(decision, reply, thinking, sent, soon=soon)
         outcome = Outcome(rest, decision, self._error, self._tokens_in, self._tokens_out)
         if not recorded:
             outcome.rest = []
@@ -294,22 +291,37 @@ class Flow:
         return rest, decision
 
     async def _recorded(
-        self, decision: Decision, reply: str, thinking: str, shown: tuple[int, int] = (0, 0)
+        self,
+        decision: Decision,
+        reply: str,
+        thinking: str,
+        shown: tuple[int, int] = (0, 0),
+        *,
+        soon: bool = False,
     ) -> bool:
-        """Writes the conclusion; whether the client may have what is left."""
+        """Writes the conclusion; whether the client may have what is left. `soon`: nobody waits for the disk."""
         metrics = self.gateway.metrics
         ended = self.ended or (self._error.code if self._error else decision.action)
         metrics.ended(ended)
         if decision.bypass:
             metrics.bypasses.labels(decision.bypass).inc()
+        row = (self.exchange, decision, reply, thinking, self._extra(ended, shown))
         try:
-            await self.gateway.audit.conclude(
-                self.exchange, decision, reply, thinking, self._extra(ended, shown)
-            )
+            if soon:
+                writing = await self.gateway.audit.conclude_soon(*row)
+                self.gateway.conclude_later(self._written(writing))
+            else:
+                await self.gateway.audit.conclude(*row)
         except Exception as error:
             self._not_recorded("conclude", error)
             return self.gateway.settings.insecure
         return True
+
+    async def _written(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except Exception as error:
+            self._not_recorded("conclude", error)
 
     def _extra(self, ended: str, shown: tuple[int, int]) -> Mapping[str, Any]:
         user = self.asked.user

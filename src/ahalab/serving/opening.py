@@ -5,6 +5,7 @@ FOLDER/keys.json        hashes of API keys            FOLDER/audit.sqlite   the 
 FOLDER/history.key      secret of the retraction      FOLDER/audit.key      its key; better kept elsewhere
                         memory                                              (--audit-key)
 FOLDER/retracted.log    keyed hashes of retracted replies
+FOLDER/pending/         conclusions on their way into the audit log, encrypted; empty when no gateway runs
 ```
 """
 
@@ -156,7 +157,10 @@ def _audit(options: Options) -> AuditLog:
     if options.audit_key is None and not key.exists() and not (options.audit or Path(url).exists()):
         create_keys(key)  # a first start; an old log without its key is refused
     settings = AuditSettings(
-        heads=options.audit_heads, keep_text=options.keep_text, retention_days=options.retention_days
+        heads=options.audit_heads,
+        keep_text=options.keep_text,
+        retention_days=options.retention_days,
+        pending=options.folder / "pending",
     )
     return open_audit(url, key, settings)
 

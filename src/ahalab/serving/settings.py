@@ -48,8 +48,9 @@ class GatewaySettings(StrictModel):
     )
     conclude_first: Literal["flagged", "always"] = Field(
         "flagged",
-        description="Which conclusions are durable before a reply's last byte: of all that was flagged, sampled, "
-        "withheld, let through or cut short; or of every reply. The intent always is before the first byte",
+        description="Which conclusions are on the disk before a reply's last byte: of all that was flagged, sampled, "
+        "withheld, let through or cut short; or of every reply. The others outlive a kill of the gateway by then, and "
+        "reach the disk within 20 ms or so. The intent is on the disk before the first byte",
     )
     reply_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
         600.0, description="For a model's reply, from the request to its last piece"

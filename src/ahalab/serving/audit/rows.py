@@ -98,6 +98,16 @@ class Draft:
         }
 
 
+def drafted(text: bytes) -> Draft:
+    """A draft from its JSON. ValueError where it is none."""
+    try:
+        value = json.loads(text)
+        kept = value["text"]
+        return Draft(**{**value, "text": None if kept is None else kept.encode("ascii")})
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no row: {error}") from error
+
+
 def row_mac(keys: AuditKeys, before: str, row: Mapping[str, Any]) -> str:
     """The HMAC of a row after the row whose HMAC is `before`. ValueError for a form that nobody wrote."""
     columns = SIGNED.get(row["form"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,10 @@ from ahalab.serving.audit.database import Database
 from ahalab.serving.audit.erasure import Selection, erasing
 from ahalab.serving.audit.heads import Head, current_head, write_head
 from ahalab.serving.audit.keyfile import AuditKeys, read_keys
+from ahalab.serving.audit.pending import Pending
 from ahalab.serving.audit.rows import conclusion_draft, intent_draft, stamp
 from ahalab.serving.audit.schema import prepare
+from ahalab.serving.audit.taking_up import take_up
 from ahalab.serving.audit.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +41,9 @@ class AuditSettings:
     """Between two heads, if rows came in between."""
     keep_text: bool = True
     """Whether texts are kept, sealed; without them the log holds keyed hashes only, and nothing can be replayed."""
+    pending: Path | None = None
+    """Folder of this machine for conclusions on their way (`pending`); without one a kill may lose what nobody waits
+    for: the conclusions of replies in which nothing was found."""
     retention_days: float | None = None
     """Texts older than this are erased while the server runs; None keeps them until `aha guard audit erase`."""
 
@@ -50,6 +55,8 @@ class AuditLog:
         self.database, self.keys, self.chain, self.settings = database, keys, chain, settings
         self.heads_failed = 0
         """Heads that could not be written (logged each time)."""
+        self.taken_up = 0
+        """Conclusions that processes which were killed had left behind."""
         self._head_due = 0.0
         self._head: Head | None = None
         self._retention_due = 0.0
@@ -57,6 +64,14 @@ class AuditLog:
         self._probed = 0.0
         self._bell: Bell | None = None
         self.writer = Writer(database, keys, self._tick)
+        self._pending: Pending | None = None
+        if settings.pending is not None:
+            try:
+                self.taken_up = take_up(settings.pending, database, keys, self.writer)
+                self._pending = Pending(settings.pending, keys)
+            except BaseException:
+                self.writer.close()
+                raise
 
     async def ready(self) -> str:
         """ "" when rows can be written; otherwise why not. Writes to find out, at most once a second."""
@@ -80,26 +95,38 @@ class AuditLog:
         await self._durable(self.writer.submit(lambda: [intent_draft(self.keys, exchange, policy, keep)]))
 
     async def conclude(
-        self,
-        exchange: Exchange,
-        decision: Decision,
-        reply: str,
-        thinking: str,
-        extra: Mapping[str, Any],
-        *,
-        waited: bool = True,
+        self, exchange: Exchange, decision: Decision, reply: str, thinking: str, extra: Mapping[str, Any]
     ) -> None:
-        """What was done. EnvironmentFailure as `intent`, and for an exchange that never began or has ended.
-
-        `waited` False when no client is held up until this returns: the row then shares the commit of the next one.
-        """
+        """What was done. EnvironmentFailure as `intent`, and for an exchange that never began or has ended."""
         keep = self.settings.keep_text
         await self._durable(
             self.writer.submit(
-                lambda: [conclusion_draft(self.keys, exchange, decision, reply, thinking, extra, keep)],
-                waited=waited,
+                lambda: [conclusion_draft(self.keys, exchange, decision, reply, thinking, extra, keep)]
             )
         )
+
+    async def conclude_soon(
+        self, exchange: Exchange, decision: Decision, reply: str, thinking: str, extra: Mapping[str, Any]
+    ) -> Awaitable[None]:
+        """What was done: outlives this process once this returns, and is durable once what it returns is done.
+
+        The row shares the commit of the next one. Where the pending files cannot be written it waits for a commit.
+        """
+        draft = conclusion_draft(
+            self.keys, exchange, decision, reply, thinking, extra, self.settings.keep_text
+        )
+        if self._pending is None:
+            return self._durable(self.writer.submit(lambda: [draft], waited=False))
+        try:
+            written = self._pending.keep(draft)
+        except OSError as error:
+            _LOG.error("a pending conclusion cannot be kept (%s): it waits for its commit", error)
+            writing = self.writer.submit(lambda: [draft])
+            await self._durable(writing)
+        else:
+            writing = self.writer.submit(lambda: [draft], waited=False)
+            writing.add_done_callback(lambda done: None if done.exception() else written())
+        return self._durable(writing)
 
     def export_head(self) -> Path | None:
         """Write a head now; None when no folder is set."""
@@ -113,6 +140,8 @@ class AuditLog:
     def close(self) -> None:
         """Write what waits, export a last head, and give the database back."""
         self.writer.close()
+        if self._pending is not None:
+            self._pending.close()
         if self._head is None or self.writer.committed:
             self._export_due_head()
         self.database.close()
