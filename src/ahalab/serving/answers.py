@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Finish = Literal["stop", "length", "content_filter"]
+Finish = Literal["stop", "length", "content_filter", "error"]
+"""`error`: an upstream said so itself; every other word of its own becomes `stop`."""
 
 
 class _Answer(BaseModel):
