@@ -36,8 +36,6 @@ ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+/)v1")
 class Got:
     """What one client saw of one request."""
 
-    first: str = "flagged"
-    """The gateway's `conclude_first`: which conclusions are durable before the last byte."""
     id: str = ""
     """The exchange's, as soon as the head was there."""
     status: int = 0
@@ -59,8 +57,8 @@ class Tally:
     answered: int = 0
     """Those that came to their proper end."""
     retracted: int = 0
-    unconcluded: int = 0
-    """Answered to the end, unflagged, under `conclude_first: flagged`, and only the intent was there yet."""
+    taken_up: int = 0
+    """Conclusions of answers that were not in the database at the kill, put there by the next process."""
     cut: int = 0
     """Those that the kill cut off."""
     wrong: list[str] = field(default_factory=list)
@@ -159,13 +157,19 @@ async def kill_often(
             first = ("always", "flagged")[number % 2]
             process, url = await gateways.start(first)
             seconds = luck.uniform(0.05, longest)
-            for one in await _one_life(process, url, seconds, [f"{number}-{one}" for one in range(clients)]):
-                one.first = first
-                seen.append(one)
+            lived = await _one_life(process, url, seconds, [f"{number}-{one}" for one in range(clients)])
+            seen += lived
             tally.seconds.append(seconds)
             upstream.bodies.clear()
             upstream.heads.clear()
             await gateways.left_alone()
+            rows = gateways.rows()
+            late = [one for one in lived if one.finish and "conclusion" not in rows.get(one.id, {})]
+            tally.taken_up += len(late)
+            if first == "always" and late:
+                tally.wrong.append(
+                    f"kill {number}: {len(late)} ended before their conclusion was on the disk"
+                )
             report = verify(Database(gateways.log), read_keys(gateways.key), open_texts=True)
             if not report.sound:
                 tally.wrong.append(f"kill {number}: {report.first_bad}")
@@ -173,6 +177,9 @@ async def kill_often(
                 tally.wrong.append(
                     f"kill {number}: half rows: {dict(report.kinds)}, {report.open_count} open"
                 )
+        process, _ = await gateways.start("flagged")  # takes up what the last one has left
+        process.terminate()
+        assert process.wait(60) == 0
     _hold(seen, gateways.rows(), tally)
     await _in_the_end(gateways, tally)
     return tally
@@ -261,9 +268,7 @@ def _hold(seen: list[Got], rows: dict[str, dict[str, str]], tally: Tally) -> Non
             continue
         tally.answered += one.whole
         tally.retracted += one.finish == "content_filter"
-        if "conclusion" not in kinds and (one.first, one.finish) == ("flagged", "stop"):
-            tally.unconcluded += 1
-        elif kinds.get("conclusion") != actions[one.finish]:
+        if kinds.get("conclusion") != actions[one.finish]:
             tally.wrong.append(f"{one.id}: ended with {one.finish}, recorded {kinds}")
     unasked = Counter(kind for one in rows.values() for kind in one if "intent" not in one)
     if unasked:

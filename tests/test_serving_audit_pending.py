@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ahalab.serving.audit import AuditLog, pending, writer
+from ahalab.serving.audit.closing import close_interrupted
 from ahalab.serving.audit.pending import Pending, left_behind
-from ahalab.serving.audit.rows import Draft
+from ahalab.serving.audit.rows import Draft, now
 from audit_traffic import decision, exchange, fill, opened, record, rows, sound
 
 KILLED = """
@@ -144,6 +145,20 @@ def test_a_conclusion_of_an_exchange_that_the_database_does_not_know_is_put_asid
     assert sound(tmp_path)
     assert [one.suffix for one in files(tmp_path)] == [".refused"]
     assert "never began" in caplog.text
+
+
+def test_a_conclusion_of_an_exchange_that_was_closed_meanwhile_is_put_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(tmp_path, "x1")
+    operator = opened(tmp_path)
+    assert close_interrupted(operator, now(), "me") == 1
+    operator.close()
+    log = opened(tmp_path, pending=tmp_path / "pending")
+    log.close()
+    assert kinds(tmp_path) == [("intent", "x1"), ("closure", "x1")]
+    assert [one.suffix for one in files(tmp_path)] == [".refused"]
+    assert "refused" in caplog.text
 
 
 def test_a_half_written_end_hides_nothing_before_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -30,9 +31,9 @@ def take_up(folder: Path, database: Database, keys: AuditKeys, writer: Writer) -
     with left_behind(folder, keys) as files:
         for one in files:
             refused = 0
-            ended = _ended(database, [draft.exchange for draft in one.drafts])
-            due = [draft for draft in one.drafts if draft.exchange not in ended]
-            for future in [writer.submit(lambda draft=draft: [draft]) for draft in due]:  # type: ignore[misc]
+            known = _concluded(database, [draft.exchange for draft in one.drafts])
+            due = [draft for draft in one.drafts if draft.exchange not in known]
+            for future in [writer.submit(partial(list, (draft,))) for draft in due]:
                 try:
                     future.result()
                     taken += 1
@@ -60,11 +61,11 @@ def _settle(one: LeftBehind, refused: int) -> None:
         one.path.unlink()
 
 
-def _ended(database: Database, exchanges: Sequence[str]) -> set[str]:
+def _concluded(database: Database, exchanges: Sequence[str]) -> set[str]:
     found: set[str] = set()
     with database.reading() as connection:
         for first in range(0, len(exchanges), _AT_ONCE):
             some = exchanges[first : first + _AT_ONCE]
-            rows = sa.select(ROWS.c.exchange).where(ROWS.c.exchange.in_(some), ROWS.c.closes.is_not(None))
+            rows = sa.select(ROWS.c.exchange).where(ROWS.c.exchange.in_(some), ROWS.c.kind == "conclusion")
             found.update(connection.scalars(rows))
     return found
