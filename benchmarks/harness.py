@@ -183,9 +183,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], *, less_is_better: boo
 def hardware(threads: int) -> Figures:
     """What a figure depends on: processor, cores, memory, versions, date."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(
-        (part.strip() for part in line.split(":", 1)) for line in info.splitlines() if line.count(":") == 1
-    )
+    pairs = (line.split(":") for line in info.splitlines() if line.count(":") == 1)
+    fields = {key.strip(): value.strip() for key, value in pairs}
     flags = set(fields.get("flags", "").split())
     noted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
