@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from tests.serving_tools import HELLO, ScriptedModel, Served, chat_body
+from uvicorn.server import ServerState
 
 from ahalab.serving.connection import HEAD_BYTES, Connection
 
@@ -19,6 +21,29 @@ HOST = b"Host: localhost\r\n"
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 WHOLE = ASK + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 Use = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, Any]]
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self._closed = b"", False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self._closed = True
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
 
 def connected(served: Served, use: Use, head_seconds: float = 30.0) -> Any:
@@ -67,6 +92,29 @@ def test_a_head_without_end_is_refused_and_not_kept(start: bytes, more: bytes, t
     said = connected(Served(tmp_path), use)
     assert said.split()[1] in (b"431", b"400")  # 400 where it is no head at all
     assert b"connection: close" in said
+
+
+@pytest.mark.parametrize("cuts", [(), (HEAD_BYTES - 9,), (9, HEAD_BYTES)])
+@pytest.mark.parametrize(("size", "taken"), [(HEAD_BYTES // 2, True), (HEAD_BYTES + 1, False)])
+def test_a_head_is_as_long_as_it_is_however_it_comes(
+    cuts: tuple[int, ...], size: int, taken: bool, tmp_path: Path
+) -> None:
+    sent = ASK + b"X: " + b"b" * size + b"\r\n" + WHOLE[len(ASK) :]
+    edges = [0, *cuts, len(sent)]
+
+    async def use() -> bytes:
+        config = uvicorn.Config(Served(tmp_path).app, lifespan="off", log_level="critical", http=Connection)
+        config.load()
+        connection, transport = Connection(config, ServerState(), {}), Wire()
+        connection.connection_made(transport)
+        for start, end in pairwise(edges):
+            if not transport.is_closing():
+                connection.data_received(sent[start:end])
+        await asyncio.gather(*connection.tasks)
+        connection.connection_lost(None)
+        return transport.written
+
+    assert asyncio.run(use()).split()[1] in ((b"200",) if taken else (b"400", b"431"))
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /healthz HTTP/1.1\r\nHo"])

@@ -39,7 +39,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a client. A request that came whole costs nothing more than before."""
-        self._ended = False
+        self._ended, self._coming = False, len(data)
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
@@ -57,8 +57,12 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole. One that came whole but too long is refused by uvicorn as it refuses what is no HTTP."""
         self._in_head = False
+        if self._head_bytes + self._coming > HEAD_BYTES:  # of which the body may be the most
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > HEAD_BYTES:
+                raise ValueError(size)
         self._wait_no_more()
         super().on_headers_complete()
 
