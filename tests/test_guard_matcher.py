@@ -220,3 +220,19 @@ def test_half_a_surrogate_pair_in_a_text_hides_no_term_and_breaks_nothing() -> N
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no term files"):
         load_terms(tmp_path)
+
+
+def test_hidden_files_of_a_folder_are_no_terms(tmp_path: Path) -> None:
+    (tmp_path / "made.yaml").write_text("category: one-kind\nen: [bomb]\n")
+    (tmp_path / ".#made.yaml").symlink_to("somebody@a-machine.1")  # the lock of an editor
+    (tmp_path / "._made.yaml").write_bytes(b"\x00\x05\x16\x07")
+    assert [name for name, _ in read_folder(tmp_path)] == ["made.yaml"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_folder(tmp_path)

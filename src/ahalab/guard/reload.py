@@ -37,6 +37,16 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read and tested under one name."""
+
+    policy: Policy
+    reviewer: Reviewer | None
+    matcher: Matcher
+    streams: StreamList
+
+
+@dataclass(frozen=True, slots=True)
 class _Loaded:
     """What serves now under one name."""
 
@@ -108,7 +118,7 @@ class Controls:
             raise UserError(f"terms are given for policy {unknown[0]!r}, which is not served")
         self._reviewers, self._closed = ReviewersInUse(), False
         self._signature = self._signed()
-        self._loaded: dict[str, _Loaded] = self._build({}, [])
+        self._loaded: dict[str, _Loaded] = self._serving(self._read({}, []))
         self._keep_reviewers()
 
     @property
@@ -139,8 +149,10 @@ class Controls:
 
     async def _taken_up(self, made: list[Reviewer]) -> bool:
         signature = self._signed()
+        # No controls go to the thread: it may hold on to what it was given for a moment longer than they are used.
+        known = {name: (one.policy, one.reviewer) for name, one in self._loaded.items()}
         try:
-            loaded = await asyncio.to_thread(self._build, self._loaded, made)
+            read = await asyncio.to_thread(self._read, known, made)
             if self._signed() != signature:
                 raise UserError("the files changed while they were read; they are read again when they rest")
         except Exception as error:
@@ -150,6 +162,7 @@ class Controls:
             self._signature = signature
             _LOG.error("the policies stay as they were: %s", words)
             return False
+        loaded = self._serving(read)
         self._signature, self._loaded, self._failure = signature, loaded, _Failure()
         self._keep_reviewers()
         self.reloads += 1
@@ -227,10 +240,12 @@ class Controls:
         for one in self._loaded.values():
             self._reviewers.add(one.reviewer, *one.controls.values())
 
-    def _build(self, before: Mapping[str, _Loaded], made: list[Reviewer]) -> dict[str, _Loaded]:
+    def _read(
+        self, before: Mapping[str, tuple[Policy, Reviewer | None]], made: list[Reviewer]
+    ) -> dict[str, _Read]:
         """Everything read and tested; what serves is not touched. `made` gets the new reviewers, also on failure."""
         lists: dict[Path, tuple[Matcher, StreamList]] = {}
-        loaded: dict[str, _Loaded] = {}
+        read: dict[str, _Read] = {}
         for name, kept in self._kept.items():
             policy = open_policy(kept.spec)
             if policy.name != name:
@@ -241,34 +256,35 @@ class Controls:
             if place not in lists:
                 terms, matcher = checked_terms(place)
                 lists[place] = matcher, StreamList(terms)
-            old = before.get(name)
-            kept_on = old is not None and old.policy == policy
-            if old is not None and kept_on:
-                reviewer = old.reviewer
-            else:
+            known_policy, reviewer = before.get(name, (None, None))
+            if known_policy != policy:
                 reviewer = self._make_reviewer(policy)
                 made += [reviewer] if reviewer is not None else []
-            loaded[name] = self._serving(policy, reviewer, *lists[place])
-        return loaded
+            read[name] = _Read(policy, reviewer, *lists[place])
+        return read
 
-    def _serving(
-        self, policy: Policy, reviewer: Reviewer | None, matcher: Matcher, streams: StreamList
-    ) -> _Loaded:
-        kept = self._kept[policy.name]
-
-        def control(mode: Mode) -> RiskControl:
-            return RiskControl(
-                policy,
-                matcher,
-                streams,
-                reviewer,
-                self._history,
-                self._clock,
-                mode=mode,
-                ready=self._ready,
-                insecure=self._insecure,
-                desk=kept.desk,
-                counts=kept.counts,
+    def _serving(self, read: Mapping[str, _Read]) -> dict[str, _Loaded]:
+        return {
+            name: _Loaded(
+                one.policy,
+                one.reviewer,
+                {"enforce": self._control(one, "enforce"), "shadow": self._control(one, "shadow")},
             )
+            for name, one in read.items()
+        }
 
-        return _Loaded(policy, reviewer, {"enforce": control("enforce"), "shadow": control("shadow")})
+    def _control(self, read: _Read, mode: Mode) -> RiskControl:
+        kept = self._kept[read.policy.name]
+        return RiskControl(
+            read.policy,
+            read.matcher,
+            read.streams,
+            read.reviewer,
+            self._history,
+            self._clock,
+            mode=mode,
+            ready=self._ready,
+            insecure=self._insecure,
+            desk=kept.desk,
+            counts=kept.counts,
+        )

@@ -177,15 +177,21 @@ def read_term_file(path: Path) -> TermFile:
 
 
 def read_folder(place: Path) -> list[tuple[str, TermFile]]:
-    """The files of a folder (`*.yaml`, `*.yml`, `*.json`), or one file, each with its name.
+    """The files of a folder (`*.yaml`, `*.yml`, `*.json`; no hidden ones), or one file, each with its name.
 
     Raises:
         UserError: nothing there, or a file breaks a rule: names file and key.
     """
-    if place.is_dir():
-        paths = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml", ".json"))
-    else:
-        paths = [place] if place.is_file() else []
+    try:
+        inside = sorted(place.iterdir()) if place.is_dir() else [place] if place.is_file() else []
+    except OSError as error:
+        raise UserError(f"{place}: cannot be read ({error.strerror})") from error
+    paths = [
+        path
+        for path in inside
+        # Hidden ones in a folder are locks and leavings of editors (`.#made.yaml`) and of copying from a Mac.
+        if path == place or (path.suffix in (".yaml", ".yml", ".json") and not path.name.startswith("."))
+    ]
     if not paths:
         raise UserError(f"{place}: no term files (*.yaml, *.json) are there")
     return [(path.name, read_term_file(path)) for path in paths]
