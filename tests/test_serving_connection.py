@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,19 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written, self._closed = b"", False
+        self.unsent, self.aborted = 0, asyncio.Event()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
     def close(self) -> None:
         self._closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted.set()
 
     def is_closing(self) -> bool:
         return self._closed
@@ -176,6 +184,30 @@ def test_an_idle_connection_stays_after_its_reply(tmp_path: Path) -> None:
         return [first, (await answer_of(reader))[0]]
 
     assert connected(Served(tmp_path), use, head_seconds=0.1) == [200, 200]
+
+
+@pytest.mark.parametrize("unsent", [0, 5_000])
+def test_a_connection_that_is_to_end_waits_for_no_client_that_takes_nothing(
+    unsent: int, tmp_path: Path
+) -> None:
+    class Brief(Connection):
+        closing_seconds = 0.01
+
+    async def use() -> bool:
+        config = uvicorn.Config(Served(tmp_path).app, lifespan="off", log_level="critical", http=Brief)
+        config.load()
+        connection, transport = Brief(config, ServerState(), {}), Wire()
+        connection.connection_made(transport)
+        transport.unsent = unsent
+        connection.shutdown()
+        assert transport.is_closing()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5 if unsent else 0.1):
+                await transport.aborted.wait()
+        connection.connection_lost(None)
+        return transport.aborted.is_set()
+
+    assert asyncio.run(use()) == bool(unsent)
 
 
 def test_requests_one_behind_the_other_are_answered_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A connection of the server: uvicorn's own, with an end to what it would wait for and keep without one.
 
-uvicorn bounds neither the length of a request's head nor the time that it may take, and a connection that says nothing
-stays open for ever. A proxy in front may have such bounds; a gateway without one must have them itself.
+uvicorn bounds neither the length of a request's head nor the time that it may take, a connection that says nothing
+stays open for ever, and so does one that is to be closed while its client takes nothing. A proxy in front may have such
+bounds; a gateway without one must have them itself.
 """
 
 from __future__ import annotations
@@ -19,15 +20,36 @@ HEAD_BYTES = 65_536
 HEAD_SECONDS = 20.0
 """From the first byte of a request, or from the connection on, to the end of its head."""
 
+CLOSING_SECONDS = 30.0
+"""For a client to take what was written, when the connection is to end."""
+
+
+class _Transport:
+    """A transport whose end waits no longer than so for what its client does not take."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._transport, self._loop, self._seconds = transport, loop, seconds
+        self.write, self.is_closing = transport.write, transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """What was written still goes out, if the client takes it."""
+        if not self.is_closing() and self._transport.get_write_buffer_size():
+            self._loop.call_later(self._seconds, self._transport.abort)
+        self._transport.close()
+
 
 class Connection(HttpToolsProtocol):
     """`uvicorn.Config(http=Connection)`."""
 
     head_seconds = HEAD_SECONDS
+    closing_seconds = CLOSING_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come."""
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport, self.loop, self.closing_seconds))  # type: ignore[arg-type]
         self._in_head, self._head_bytes = True, 0
         self._ended = self._begun = False
         self._due: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._too_slow)
