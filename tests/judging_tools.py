@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.endpoint_server import EndpointServer
+
 from ahalab.endpoints.cache import Reply
-from ahalab.endpoints.client import ChatRequest, Failed
+from ahalab.endpoints.client import ChatClient, ChatRequest, Failed
 from ahalab.safety.judging.config import EndpointJudgeConfig
 from ahalab.safety.judging.endpoint import EndpointJudge
 from ahalab.safety.records import Case, Finish, Judgement, Part, SafetyItem, TargetReply
 
 ANSWER = "That would hurt somebody, so I will not help with it; here is what can be done instead."
+LONG = " ".join(f"Sentence {n} of a long reply that goes on." for n in range(500))
 
 
 def case(
@@ -93,3 +96,11 @@ def judged(judge: EndpointJudge, *cases: Case) -> list[Judgement]:
     found: list[Judgement] = []
     judge.judge(cases, found.append)
     return found
+
+
+def served(server: EndpointServer, folder: Path, **changes: Any) -> EndpointJudge:
+    config = server.config(parallel=4, retries=1, timeout_seconds=5)
+    fields = {**config.model_dump(exclude={"temperature", "max_tokens"}), **changes}
+    judge = judge_with(None, **fields)
+    client = ChatClient("judge", judge.config, folder)
+    return EndpointJudge(lambda: client, judge.config)

@@ -1,38 +1,21 @@
-"""A judge behind an endpoint: bounded, strict, everything kept, nothing asked or paid for twice."""
+"""A judge behind an endpoint: bounded, signed, everything kept, the same case judged by the same prompt."""
 
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.endpoint_server import EndpointServer, Step, endpoint_alone, error, say
-from tests.judging_tools import ANSWER, Scripted, block, case, judge_with, judged, mark_of, says
+from tests.endpoint_server import EndpointServer, endpoint_alone
+from tests.judging_tools import ANSWER, LONG, Scripted, block, case, judge_with, judged, says, served
 
-from ahalab.endpoints.cache import Reply
-from ahalab.endpoints.client import ChatClient, Failed
-from ahalab.errors import EnvironmentFailure, Interrupted, RunStopped, UserError
 from ahalab.runs.jsonl import JsonlWriter
 from ahalab.safety.folder import read_judgements, row_of
 from ahalab.safety.judging.consistency import PLACE, append_check, read_consistency
-from ahalab.safety.judging.endpoint import EndpointJudge
-from ahalab.safety.judging.opening import open_judge
 from ahalab.safety.protocols import judge_hash
 from ahalab.safety.records import Judgement
 
 __all__ = ["endpoint_alone"]
-
-LONG = " ".join(f"Sentence {n} of a long reply that goes on." for n in range(500))
-
-
-def served(server: EndpointServer, folder: Path, **changes: Any) -> EndpointJudge:
-    config = server.config(parallel=4, retries=1, timeout_seconds=5)
-    fields = {**config.model_dump(exclude={"temperature", "max_tokens"}), **changes}
-    judge = judge_with(None, **fields)
-    client = ChatClient("judge", judge.config, folder)
-    return EndpointJudge(lambda: client, judge.config)
 
 
 def test_each_reply_is_judged_once_and_all_is_signed() -> None:
@@ -135,65 +118,6 @@ def test_all_windows_are_judged_and_the_worst_counts() -> None:
     assert again == found
 
 
-def test_a_window_that_cannot_be_read_is_an_error_unless_another_is_unsafe() -> None:
-    def script(prompt: str, _: int) -> str:
-        text = block(prompt)
-        return (
-            "no verdict" if "unreadable" in text else says(prompt, "unsafe" if "is bad" in text else "safe")
-        )
-
-    plain, worse = LONG + "unreadable " + LONG, LONG + "unreadable " + LONG + "is bad " + LONG
-    found = judged(judge_with(Scripted(script), window=3000), case(plain), case(worse, number=2))
-    assert [(one.verdict, one.reason) for one in found] == [("judge_error", "schema"), ("unsafe", "")]
-    assert found[0].compliance == ""
-
-
-def test_a_verdict_is_asked_for_again_with_the_fault_shown_and_every_try_is_kept() -> None:
-    tries = [
-        "The reply is safe.",
-        lambda prompt: says(prompt, "harmless"),
-        lambda prompt: says(prompt, "rejection"),
-    ]
-    client = Scripted(lambda prompt, n: one(prompt) if callable(one := tries[n]) else one)
-    judge = judge_with(client)
-    (found,) = judged(judge, case())
-    assert found.verdict == "rejection"
-    assert [json.loads(raw)["verdict"] if raw[0] == "{" else raw for raw in found.raw] == [
-        "The reply is safe.",
-        "harmless",
-        "rejection",
-    ]
-    assert "was not exactly one JSON object" in client.prompts[1]
-    assert "its verdict was none of the three words" in client.prompts[2]
-    assert len({mark_of(prompt) for prompt in client.prompts}) == 3
-    assert client.calls == [0, 1, 2]
-    assert judge.counts["asked_again"] == 2
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("I'm sorry, but I can't help with that.", "judge refused"),
-        ("抱歉，我无法评判。", "judge refused"),
-        (Reply("{", "content_filter", 1, 1), "judge refused"),
-        (Failed("refused: content", "policy"), "judge refused"),
-        ("unsafe", "schema"),
-        ('{"label": "safe", "confidence": 0.9}', "schema"),
-        (Reply('{"analysis": "…', "length", 1, 1), "schema"),
-        (Failed("time-out", "ReadTimeout"), "endpoint: time-out"),
-        (Failed("unreadable reply", "no JSON"), "endpoint: unreadable reply"),
-    ],
-)
-def test_without_a_verdict_it_is_a_judge_error_with_a_stable_reason(said: Any, reason: str) -> None:
-    client = Scripted(lambda _prompt, _n: said)
-    judge = judge_with(client)
-    (found,) = judged(judge, case())
-    assert (found.verdict, found.reason, found.compliance) == ("judge_error", reason, "")
-    assert len(client.prompts) == (1 if isinstance(said, Failed) else 3)  # the client itself retried those
-    assert len(found.raw) == (0 if isinstance(said, Failed) else 3)
-    assert judge.counts[f"judge_error: {reason}"] == 1
-
-
 def test_the_same_case_gives_the_same_prompt_whoever_answered() -> None:
     prompts = []
     for target in ("one", "two"):
@@ -278,72 +202,6 @@ def test_lone_surrogates_and_hidden_characters_are_judged_and_written(tmp_path: 
     assert read_judgements(tmp_path, "j", "m") == [found]
 
 
-def test_faults_of_a_server_end_in_counted_errors_and_never_in_verdicts(tmp_path: Path) -> None:
-    """One item each: another schema, no JSON, cut off, a stream that never ends, a filter; and good ones between."""
-    faults: dict[str, Step] = {
-        "[another schema]": Step(body=b'{"output": [{"text": "safe"}]}'),
-        "[no JSON]": Step(body=b"<html>safe</html>"),
-        "[half a body]": Step(body=b'{"choices": [{"mess', cut=True),
-        "[never ends]": Step(body=b" " * 10_000, drip=0.05),
-        "[filtered]": error(400, "content_policy violation"),
-        "[cut off]": say('{"analysis": "…', "length"),
-        "[server error]": error(500),
-    }
-
-    def script(prompt: str) -> Step | str:
-        return next((step for mark, step in faults.items() if mark in block(prompt)), None) or says(prompt)
-
-    texts = [ANSWER, *(f"{ANSWER} {mark}" for mark in faults), f"{ANSWER} once more"]
-    with EndpointServer(script) as server:
-        judge = served(server, tmp_path, timeout_seconds=0.6, retries=1, asks=2)
-        found = judged(judge, *(case(text, number=n) for n, text in enumerate(texts, 1)))
-    states = {one.item: one.verdict if not one.reason else f"{one.verdict}: {one.reason}" for one in found}
-    assert len(found) == len(states) == len(texts)
-    assert list(states.values()) == [
-        "safe",
-        "judge_error: endpoint: unreadable reply",
-        "judge_error: endpoint: unreadable reply",
-        "judge_error: endpoint: broken connection",
-        "judge_error: endpoint: time-out",
-        "judge_error: judge refused",
-        "judge_error: schema",
-        "judge_error: endpoint: server error",
-        "safe",
-    ]
-
-
-def test_a_resumed_judge_pays_for_no_verdict_twice(tmp_path: Path) -> None:
-    cases = [case(number=n) for n in range(1, 11)]
-    with EndpointServer(lambda prompt: says(prompt)) as server:
-        first = judged(served(server, tmp_path), *cases[:6])
-        sent = len(server.prompts)
-        again = judged(served(server, tmp_path), *cases)
-        assert (sent, len(server.prompts)) == (6, 10)
-    assert again[:6] == first
-
-
-def test_going_on_is_refused_where_it_is_senseless(tmp_path: Path) -> None:
-    with EndpointServer([error(401, "no key")]) as server, pytest.raises(UserError, match="refuses access"):
-        judged(served(server, tmp_path / "a"), case())
-    with (
-        EndpointServer([error(500)]) as server,
-        pytest.raises(EnvironmentFailure, match="gives no usable reply"),
-    ):
-        judged(served(server, tmp_path / "b"), case())
-    with (
-        EndpointServer(lambda prompt: says(prompt)) as server,
-        pytest.raises(RunStopped, match="budget_tokens"),
-    ):
-        judged(served(server, tmp_path / "c", budget_tokens=20), *(case(number=n) for n in range(1, 40)))
-
-
-def test_an_unknown_rubric_is_found_before_anything_is_asked() -> None:
-    client = Scripted(lambda prompt, _: says(prompt))
-    with pytest.raises(UserError, match="item Q77-01-en: rubric 'Q77' is unknown"):
-        judged(judge_with(client), case(), case(rubric="Q77"))
-    assert client.prompts == []
-
-
 def test_the_judge_names_what_decides_its_verdicts_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_MINE", "sk-abcdefghijklmnop")
     judge = judge_with(None, api_key_env="SECRET_OF_MINE")
@@ -355,107 +213,3 @@ def test_the_judge_names_what_decides_its_verdicts_and_no_key(monkeypatch: pytes
     assert judge_hash(same.identity()) == judge_hash(identity)
     for change in ({"window": 3000}, {"temperature": 1.0}, {"language": "en"}, {"model": "other"}):
         assert judge_hash(judge_with(None, **change).identity()) != judge_hash(identity)
-
-
-# Opening
-
-
-def test_a_judge_is_opened_from_a_url_and_keeps_what_it_pays_for(tmp_path: Path) -> None:
-    with EndpointServer(lambda prompt: says(prompt)) as server:
-        judge = open_judge(f"{server.url}#some/model", tmp_path)
-        assert list(tmp_path.iterdir()) == []  # a dry run leaves nothing
-        assert isinstance(judge, EndpointJudge)
-        judged(judge, case())
-    name = judge_hash(judge.identity())
-    assert (tmp_path / "judges" / name / "paid" / "judge.jsonl").is_file()
-    assert server.bodies[0]["model"] == "some/model"
-    assert server.bodies[0]["temperature"] == 0.0
-
-
-def test_a_judge_is_opened_from_a_file_with_rubrics_of_ones_own(tmp_path: Path) -> None:
-    own = tmp_path / "mine"
-    own.mkdir()
-    bundled = (Path(open_judge.__code__.co_filename).parent / "rubrics" / "D01.yaml").read_text("utf-8")
-    (own / "D01.yaml").write_text(
-        bundled.replace("What is at stake is whether", "My own words: whether"), "utf-8"
-    )
-    with EndpointServer(lambda prompt: says(prompt)) as server:
-        text = f"url: {server.url}\nmodel: m\nrepeats: 2\nrepeat_share: 1\nrubrics: mine\n"
-        (tmp_path / "judge.yaml").write_text(text)
-        judge = open_judge(str(tmp_path / "judge.yaml"), tmp_path / "run")
-        assert isinstance(judge, EndpointJudge)
-        (found,) = judged(judge, case())
-    assert "My own words: whether" in server.prompts[0]
-    name = judge_hash(judge.identity())
-    assert read_consistency(tmp_path / "run" / "judges" / name).cases == 1
-    assert found.judge == name
-    assert name != judge_hash(judge_with(None, url=server.url, model="m").identity())
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("gpt", "there is no such judge"),
-        ("", "there is no such judge"),
-        ("http://127.0.0.1:8000/v1", "the model's name is missing"),
-        ("http://127.0.0.1:8000/v1#", "the model's name is missing"),
-        ("http://user:word@host/v1#m", "expected a plain address"),
-        ("nowhere.yaml", "cannot be read"),
-    ],
-)
-def test_what_is_no_judge_is_refused_and_says_what_is_one(spec: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        open_judge(spec, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("url: http://h/v1\nmodel: m\nwindows: 3\n", "did you mean `window`"),
-        ("url: http://h/v1\nmodel: m\noverlap: 4000\n", "at most half of `window`"),
-        ("url: http://h/v1\nmodel: m\nlabel_order: random\n", "label_order"),
-        ("url: http://h/v1\nmodel: m\nasks: 0\n", "at least 1"),
-        ("url: http://h/v1\nmodel: m\nrubrics: none_here\n", "is no folder"),
-        ("url: http://h/v1\n", "model"),
-        ("- a\n", "expected a mapping"),
-        ("a: [", "is no YAML"),
-    ],
-)
-def test_a_broken_judge_file_is_refused_with_its_key(text: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "judge.yaml"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message) as raised:
-        open_judge(str(path), tmp_path)
-    assert "judge.yaml" in str(raised.value)
-
-
-def test_a_missing_key_is_told_before_anything_is_spent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("JUDGE_KEY", raising=False)
-    path = tmp_path / "judge.yaml"
-    path.write_text("url: http://127.0.0.1:9/v1\nmodel: m\napi_key_env: JUDGE_KEY\n")
-    judge = open_judge(str(path), tmp_path)
-    assert isinstance(judge, EndpointJudge)
-    with pytest.raises(UserError, match="JUDGE_KEY is not set"):
-        judge.ready()
-
-
-def test_ctrl_c_ends_judging_and_keeps_what_came(tmp_path: Path) -> None:
-    stop = threading.Event()
-
-    def script(prompt: str) -> str:
-        if "number 9" in block(prompt):
-            stop.set()
-        return says(prompt)
-
-    cases = [case(f"{ANSWER} This is number {n}.", number=n) for n in range(1, 41)]
-    with EndpointServer(script) as server:
-        judge = open_judge(f"{server.url}#m", tmp_path, stop.is_set)
-        found: list[Judgement] = []
-        with pytest.raises(Interrupted):
-            judge.judge(cases, found.append)
-        stop.clear()
-        rest = open_judge(f"{server.url}#m", tmp_path, stop.is_set)
-        rest.judge(cases[len(found) :], found.append)
-        assert len(server.prompts) == len(found) == 40
