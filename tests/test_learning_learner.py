@@ -12,86 +12,21 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
 
-from ahalab.errors import AhaError, EnvironmentFailure, UserError
-from ahalab.learning import GRPOLoss, Learner, TrainingOutput, group_advantages
+from ahalab.learning import GRPOLoss, Learner, TrainingOutput
 from ahalab.learning.packing import pack
+from learner_tools import (
+    MODERN,
+    PAPER,
+    assert_close,
+    gradients,
+    learner_of,
+    outputs_of,
+    plain_gradient,
+    plain_logprobs,
+    take_gradients,
+)
 from learning_tools import TEMPERATURE, VOCAB, counts, policy_of, sequences, tiny_model, weights
-
-MODERN = GRPOLoss(clip_low=0.2, clip_high=0.28, kl_coefficient=0.0, aggregate="token")
-PAPER = GRPOLoss(clip_low=10.0, clip_high=10.0, kl_coefficient=0.001, aggregate="output")
-
-
-def learner_of(model: LlamaForCausalLM, **settings: Any) -> Learner:
-    return Learner(policy_of(model), **{"learning_rate": 1e-3, "tokens_per_chunk": 64, **settings})
-
-
-def plain_logprobs(model: LlamaForCausalLM, prompt: Sequence[int], completion: Sequence[int]) -> Tensor:
-    ids = torch.tensor([[*prompt, *completion]])
-    logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / TEMPERATURE
-    return logits.log_softmax(-1)[torch.arange(len(completion)), torch.tensor(completion)]
-
-
-def outputs_of(model: LlamaForCausalLM, *, reference: bool, drift: float = 0.3) -> list[TrainingOutput]:
-    """Every third group has equal rewards; old log-probs lie off the policy's, so that some tokens clip."""
-    pairs = sequences()
-    generator = torch.Generator().manual_seed(1)
-    outputs = []
-    for group in range(0, len(pairs), 4):
-        spread = 0.0 if group % 12 == 8 else 1.0
-        advantages = group_advantages(
-            [spread * total for total in (0.0, 1.0, 2.0, 1.0)], scale="std", ddof=0, epsilon=1e-4
-        )
-        for (prompt, completion), advantage in zip(pairs[group : group + 4], advantages, strict=True):
-            with torch.no_grad():
-                now = plain_logprobs(model, prompt, completion)
-            noise = torch.randn(2, len(completion), generator=generator) * drift
-            assert advantage is not None
-            outputs.append(
-                TrainingOutput(
-                    prompt, completion, advantage, now + noise[0], now + noise[1] if reference else None
-                )
-            )
-    return outputs
-
-
-def plain_gradient(model: LlamaForCausalLM, outputs: Sequence[TrainingOutput], loss: GRPOLoss) -> float:
-    """Leave the whole minibatch's gradient in the model, written from the formula; returns the loss."""
-    per_output = []
-    for output in outputs:
-        new = plain_logprobs(model, output.prompt_ids, output.token_ids)
-        ratio = (new - output.old_logprobs).exp()
-        clipped = ratio.clamp(1 - loss.clip_low, 1 + loss.clip_high)
-        token_loss = -torch.minimum(ratio * output.advantage, clipped * output.advantage)
-        if output.reference_logprobs is not None:
-            log_ratio = output.reference_logprobs - new
-            token_loss = token_loss + loss.kl_coefficient * (log_ratio.exp() - log_ratio - 1)
-        per_output.append(token_loss)
-    if loss.aggregate == "token":
-        total = torch.cat(per_output).mean()
-    else:
-        total = torch.stack([token_loss.mean() for token_loss in per_output]).mean()
-    model.zero_grad()
-    total.backward()
-    return total.item()
-
-
-def gradients(learner: Learner, outputs: Sequence[TrainingOutput], loss: GRPOLoss) -> dict[str, Tensor]:
-    learner._accumulate(outputs, loss, TEMPERATURE, **counts(outputs))
-    return take_gradients(learner.policy.model)
-
-
-def take_gradients(model: torch.nn.Module) -> dict[str, Tensor]:
-    taken = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    return taken
-
-
-def assert_close(left: dict[str, Tensor], right: dict[str, Tensor], tolerance: float) -> None:
-    assert left.keys() == right.keys()
-    for name in left:
-        torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=tolerance)
 
 
 def test_packed_logprobs_equal_one_by_one() -> None:
@@ -303,138 +238,6 @@ def test_learning_rate_of_an_update_overrides_the_learners() -> None:
     assert not all(torch.equal(before[name], after) for name, after in weights(model).items())
 
 
-def test_sixteen_updates_of_one_rollout_keep_old_and_reference_logprobs() -> None:
-    """Paper preset: group advantages before the split of outputs, 16 updates, a single inner epoch."""
-    model = tiny_model()
-    learner = learner_of(model, learning_rate=3e-3)
-    reference = learner_of(tiny_model(seed=1))
-    pairs = sequences(count=32)
-    old = learner.logprobs(pairs, TEMPERATURE)
-    ref = reference.logprobs(pairs, TEMPERATURE)
-    advantages: list[float | None] = []
-    for group in range(0, 32, 4):
-        totals = [float(len(completion) % 3) for _, completion in pairs[group : group + 4]]
-        advantages += group_advantages(totals, scale="std", ddof=0, epsilon=1e-4)
-    outputs = [
-        TrainingOutput(prompt, completion, advantage or 0.0, old[i], ref[i])
-        for i, ((prompt, completion), advantage) in enumerate(zip(pairs, advantages, strict=True))
-    ]
-    kept_old, kept_ref = [t.clone() for t in old], [t.clone() for t in ref]
-
-    order = [(7 * i) % 32 for i in range(32)]  # outputs, not groups, are split
-    history = []
-    for update in range(16):
-        minibatch = [outputs[i] for i in order[2 * update : 2 * update + 2]]
-        history.append(learner.update(minibatch, PAPER, TEMPERATURE, **counts(minibatch)))
-
-    assert all(torch.equal(a, b) for a, b in zip(kept_old, old, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(kept_ref, ref, strict=True))
-    assert history[0]["sampler_mismatch_max"] < 1e-5
-    assert history[0]["ratio"] == pytest.approx(1.0, abs=1e-5)
-    # the ratio of the last updates is against the policy that sampled, which is by now 15 updates old
-    last = [outputs[i] for i in order[30:]]
-    assert history[-1]["sampler_mismatch_mean"] > 1e-2
-    assert all(m["clip_low"] == 0.0 for m in history)
-    now = torch.cat(learner.logprobs([(o.prompt_ids, o.token_ids) for o in last], TEMPERATURE))
-    assert (now - torch.cat([o.old_logprobs for o in last])).abs().mean().item() > 1e-2
-
-
-def test_loading_continues_bit_by_bit(tmp_path: Path) -> None:
-    model = tiny_model()
-    outputs = outputs_of(model, reference=True)
-    straight, early = copy.deepcopy(model), copy.deepcopy(model)
-    settings = {"weight_decay": 0.01, "learning_rate": 1e-3}
-
-    learner = learner_of(straight, **settings)
-    for _ in range(3):
-        learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
-    learner.save(tmp_path)
-    expected = (tmp_path / "optimizer.safetensors").read_bytes()
-
-    learner = learner_of(early, **settings)
-    learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
-    learner.save(tmp_path)
-    early.save_pretrained(tmp_path)
-    resumed = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
-    learner = learner_of(resumed, **settings)
-    learner.load(tmp_path)
-    for _ in range(2):
-        learner.update(outputs, PAPER, TEMPERATURE, **counts(outputs))
-    learner.save(tmp_path)
-
-    assert (tmp_path / "optimizer.safetensors").read_bytes() == expected
-    final = weights(resumed)
-    assert all(torch.equal(tensor, final[name]) for name, tensor in weights(straight).items())
-
-
-def test_a_fresh_optimizer_is_saved_and_loaded_too(tmp_path: Path) -> None:
-    model = tiny_model()
-    learner_of(model).save(tmp_path)
-    outputs = outputs_of(model, reference=False)
-    learner = learner_of(model)
-    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
-    learner.load(tmp_path)
-    assert not learner.optimization.adamw.state
-
-
-def test_state_of_another_model_or_a_broken_file_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    model = tiny_model()
-    outputs = outputs_of(model, reference=False)
-    learner = learner_of(model)
-    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
-    learner.save(tmp_path)
-    state = (tmp_path / "optimizer.safetensors").read_bytes()
-
-    untied = learner_of(tiny_model(tied=False))
-    with pytest.raises(UserError, match=r"only the model has 'exp_avg/lm_head.weight'"):
-        untied.load(tmp_path)
-    assert not untied.optimization.adamw.state
-    with pytest.raises(EnvironmentFailure, match="missing or broken"):
-        learner.load(tmp_path / "nowhere")
-    (tmp_path / "optimizer.safetensors").write_bytes(state[: len(state) // 2])
-    with pytest.raises(EnvironmentFailure, match=r"optimizer\.safetensors"):
-        learner.load(tmp_path)
-    learner.save(tmp_path)
-    assert (tmp_path / "optimizer.safetensors").read_bytes() == state
-    with pytest.raises(EnvironmentFailure, match="cannot be written"):
-        learner.save(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("old", "message"),
-    [
-        (float("nan"), r"the loss of chunk 1 of 1 is nan"),
-        # An overflowing ratio is clipped, so the loss is finite, but its gradient is 0 * inf.
-        (-200.0, r"the gradient norm is nan \(first in model"),
-    ],
-)
-def test_an_update_that_is_not_finite_is_refused_and_changes_nothing(
-    old: float, message: str, tmp_path: Path
-) -> None:
-    model = tiny_model()
-    outputs = outputs_of(model, reference=False)
-    learner = learner_of(model, tokens_per_chunk=10**9)
-    learner.update(outputs, MODERN, TEMPERATURE, **counts(outputs))
-    learner.save(tmp_path)
-    before, state = weights(model), (tmp_path / "optimizer.safetensors").read_bytes()
-
-    where = 2  # the best of its group: advantage above 0
-    assert outputs[where].advantage > 0
-    spoilt = dataclasses.replace(
-        outputs[where], old_logprobs=torch.full_like(outputs[where].old_logprobs, old)
-    )
-    broken = [*outputs[:where], spoilt, *outputs[where + 1 :]]
-    with pytest.raises(AhaError, match=message) as caught:
-        learner.update(broken, MODERN, TEMPERATURE, **counts(broken))
-    assert "ratio_max" in str(caught.value)
-    assert "learning rate" in str(caught.value)
-
-    learner.save(tmp_path)
-    assert all(torch.equal(before[name], after) for name, after in weights(model).items())
-    assert (tmp_path / "optimizer.safetensors").read_bytes() == state
-    assert all(p.grad is None for p in model.parameters())  # nothing is left over for the next update
-
-
 def test_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     base = tiny_model()
     outputs = outputs_of(base, reference=True)
@@ -466,35 +269,3 @@ def test_dropout_is_off_so_that_sampler_and_learner_see_one_policy() -> None:
     model = tiny_model().train()
     learner_of(model)
     assert not any(module.training for module in model.modules())
-
-
-def test_counts_that_miss_outputs_are_refused() -> None:
-    model = tiny_model()
-    outputs = outputs_of(model, reference=True)
-    learner = learner_of(model)
-    right = counts(outputs)
-    for wrong in ({"n_outputs": len(outputs) - 1}, {"n_tokens": right["n_tokens"] - 1}):
-        with pytest.raises(ValueError, match="must be at least 1 and count"):
-            learner.update(outputs, MODERN, TEMPERATURE, **{**right, **wrong})
-    with pytest.raises(ValueError, match="must be at least 1"):
-        learner.update([], MODERN, TEMPERATURE, n_outputs=0, n_tokens=0)
-    mixed = [dataclasses.replace(outputs[0], reference_logprobs=None), *outputs[1:]]
-    with pytest.raises(ValueError, match="all outputs or none"):
-        learner.update(mixed, MODERN, TEMPERATURE, **right)
-
-
-def test_master_weights_must_be_fp32() -> None:
-    with pytest.raises(ValueError, match="float32"):
-        learner_of(tiny_model().to(torch.bfloat16))
-
-
-def test_outputs_whose_parts_do_not_fit_are_refused() -> None:
-    logprobs = torch.zeros(2)
-    with pytest.raises(ValueError, match="at least one"):
-        TrainingOutput((), (1, 2), 0.0, logprobs, None)
-    with pytest.raises(ValueError, match="old log-probs"):
-        TrainingOutput((1,), (1, 2, 3), 0.0, logprobs, None)
-    with pytest.raises(ValueError, match="reference log-probs"):
-        TrainingOutput((1,), (1, 2), 0.0, logprobs, torch.zeros(3))
-    with pytest.raises(ValueError, match="finite"):
-        TrainingOutput((1,), (1, 2), float("nan"), logprobs, None)
