@@ -177,6 +177,25 @@ def test_a_missing_package_is_named_with_its_extra(
     assert str(found.exception) == f"this needs {package}: pip install 'ahalab[serve]'"
 
 
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (["terms", "explain", "x"], "ahocorasick_rs"),
+        (["audit", "verify", "--log", "x.sqlite"], "sqlalchemy"),
+        (["audit", "read", "x", "--why", "y"], "cryptography"),
+    ],
+)
+def test_every_command_of_guard_names_the_extra(
+    command: list[str], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith(("ahalab.serving", "ahalab.guard", package))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    found = invoke("guard", *command)
+    assert isinstance(found.exception, UserError)
+    assert "pip install 'ahalab[serve]'" in str(found.exception)
+
+
 def test_an_address_without_a_path_gets_openais() -> None:
     assert with_path("http://127.0.0.1:9/") == "http://127.0.0.1:9/v1"
     assert with_path("http://127.0.0.1:9") == "http://127.0.0.1:9/v1"

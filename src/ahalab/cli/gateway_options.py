@@ -89,7 +89,7 @@ InsecureOption = Annotated[
 
 @contextmanager
 def serve_extra() -> Iterator[None]:
-    """Around the imports of a command. UserError where a package of the extra `serve` is missing."""
+    """Around the imports of a command, or whole commands. UserError where a package of the extra `serve` is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

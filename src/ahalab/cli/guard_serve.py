@@ -55,10 +55,9 @@ def serve(
     insecure: given.InsecureOption = False,
 ) -> None:
     """Put risk control, keys, limits and an audit log in front of an OpenAI-compatible server."""
-    with given.serve_extra():
-        from ahalab.guard.term import BUNDLED
-        from ahalab.serving.opening import Options, open_parts, run_gateway
-        from ahalab.serving.upstream import open_upstream
+    from ahalab.guard.term import BUNDLED
+    from ahalab.serving.opening import Options, open_parts, run_gateway
+    from ahalab.serving.upstream import open_upstream
 
     settings = given.settings_of(settings_file, host, port, admin_host, admin_port, host_names, insecure)
     options = Options(

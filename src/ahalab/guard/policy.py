@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ahalab.errors import UserError
 from ahalab.guard.plain import read_plain
@@ -119,8 +119,11 @@ class Policy(StrictModel):
 
     @field_validator("scope")
     @classmethod
-    def _matched(cls, scope: Scope) -> Scope:
-        if not (scope.query or scope.history or scope.forged or scope.reply or scope.thinking):
+    def _matched(cls, scope: Scope, info: ValidationInfo) -> Scope:
+        matched = scope.query or scope.history or scope.forged or scope.reply or scope.thinking
+        if (
+            not matched and info.data.get("mode") != "shadow"
+        ):  # shadow: `aha serve --no-control`, which says so
             raise told("nothing is matched, so nothing would ever be flagged: put one of the parts to true")
         return scope
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fastapi import FastAPI
 
 from ahalab.errors import UserError
 from ahalab.guard.history import FileJournal, RetractedReplies
+from ahalab.guard.plain import read_plain
 from ahalab.guard.policy import Policy
 from ahalab.guard.protocols import Model, Reviewer
 from ahalab.guard.records import Mode
@@ -126,12 +126,7 @@ def read_settings(path: Path | None, given: Mapping[str, Any]) -> GatewaySetting
     """A YAML file of `GatewaySettings`, and what the command line says before it."""
     data: Any = {}
     if path is not None:
-        try:
-            data = yaml.safe_load(path.read_text("utf-8")) or {}
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: is no YAML in UTF-8: {error}") from error
+        data = read_plain(path) or {}
         if not isinstance(data, dict):
             raise UserError(f"{path}: expected a mapping of keys to values")
     told = {key: value for key, value in given.items() if value is not None}

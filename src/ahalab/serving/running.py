@@ -17,6 +17,7 @@ import uvicorn
 from ahalab.endpoints.addresses import address_of, bind, is_loopback
 from ahalab.errors import UserError
 from ahalab.serving.admin import make_admin_app
+from ahalab.serving.connection import Connection
 from ahalab.serving.flow import Gateway
 from ahalab.serving.keys import Keys
 from ahalab.serving.settings import GatewaySettings
@@ -85,7 +86,7 @@ def serve(
     sys.setswitchinterval(_SWITCH_SECONDS)
     public = bind(settings.host, settings.port, command)
     try:
-        admin = bind(settings.admin_host, settings.admin_port, command)
+        admin = bind(settings.admin_host, settings.admin_port, command, "--admin-port")
     except BaseException:
         public.close()
         raise
@@ -171,7 +172,7 @@ def _server(app: FastAPI, settings: GatewaySettings) -> _Server:
             lifespan="off",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(settings.shutdown_seconds + _AFTER_DRAIN),
-            h11_max_incomplete_event_size=65_536,
+            http=Connection,
         )
     )
 
