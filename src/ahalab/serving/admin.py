@@ -11,7 +11,7 @@ from ahalab import __version__
 from ahalab.serving import answers
 from ahalab.serving.app import add_errors
 from ahalab.serving.errors import Refusal, encoded
-from ahalab.serving.flow import Gateway
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.metrics import CONTENT_TYPE
 from ahalab.serving.routes import authenticated, health_of
 from ahalab.serving.schema import answered, refused

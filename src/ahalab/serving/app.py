@@ -13,7 +13,7 @@ from ahalab import __version__
 from ahalab.guard.protocols import AuditStore, Model
 from ahalab.guard.reload import Controls
 from ahalab.serving.errors import Refusal, encoded
-from ahalab.serving.flow import Gateway
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.keys import Keys
 from ahalab.serving.routes import router
 from ahalab.serving.security import Gate

@@ -16,94 +16,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ahalab.guard.control import RiskControl
-from ahalab.guard.protocols import AuditStore, Model
-from ahalab.guard.records import Decision, Delta, Exchange, Turn
-from ahalab.guard.reload import Controls
+from ahalab.guard.records import Decision, Delta, Exchange
 from ahalab.guard.watching import Watch, extension
 from ahalab.serving.errors import Refusal, unavailable
+from ahalab.serving.exchanges import estimated_tokens
 from ahalab.serving.fields import Asked
-from ahalab.serving.keys import Key, Keys
-from ahalab.serving.limits import Limits
-from ahalab.serving.metrics import Metrics
-from ahalab.serving.settings import GatewaySettings
+from ahalab.serving.gateway import Gateway
 
 _LOG = logging.getLogger(__name__)
 Stop = Literal["client gone", "time-out", "shutdown"]
 Show = Callable[[list[Delta]], Awaitable[None]]
-_SAMPLE = 400
-"""Characters of a turn by which its language is guessed."""
-
-
-class Gateway:
-    """What all requests share."""
-
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        model: Model,
-        controls: Controls,
-        audit: AuditStore,
-        keys: Keys | None,
-    ) -> None:
-        self.settings, self.model, self.controls, self.audit, self.keys = (
-            settings,
-            model,
-            controls,
-            audit,
-            keys,
-        )
-        self.limits, self.metrics = Limits(settings), Metrics(controls)
-        self.started = int(time.time())
-        self.draining = False
-        self.flows: set[Flow] = set()
-        self._concluding: set[asyncio.Task[None]] = set()
-
-    def control_of(self, key: Key) -> RiskControl:
-        """The control for a key, as it is now."""
-        try:
-            return self.controls.get(key.policy, key.mode)
-        except KeyError:
-            _LOG.error("key %r names policy %r, which is not served", key.id, key.policy)
-            raise unavailable("The policy of this key is not served.", "no_policy") from None
-
-    async def drain(self) -> None:
-        """Nothing new is taken. Replies under way may end in `shutdown_seconds`; then they are ended, and audited."""
-        self.draining = True
-        await self._until_idle(self.settings.shutdown_seconds)
-        for flow in tuple(self.flows):
-            flow.stop("shutdown")
-        await self._until_idle(5.0)
-        for flow in tuple(self.flows):
-            flow.abort()
-        await self._until_idle(5.0)
-
-    def conclude_later(self, writing: Coroutine[Any, Any, None]) -> None:
-        """A conclusion that nobody waits for but the end of the gateway."""
-        task = asyncio.ensure_future(writing)
-        self._concluding.add(task)
-        task.add_done_callback(self._concluding.discard)
-
-    async def aclose(self) -> None:
-        """After `drain`: every conclusion is written, every reviewer closed."""
-        await self.settled()
-        await self.controls.aclose()
-
-    async def settled(self) -> None:
-        """Every conclusion under way is written, or has failed and is counted."""
-        while self._concluding:
-            await asyncio.gather(*self._concluding)
-
-    async def _until_idle(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (self.flows or self._concluding) and time.monotonic() < end:
-            await asyncio.sleep(0.02)
 
 
 @dataclass(slots=True)
@@ -355,22 +283,3 @@ class Flow:
         tokens = self.gateway.metrics.tokens
         tokens.labels("in").inc(self._tokens_in)
         tokens.labels("out").inc(self._tokens_out)
-
-
-def new_exchange(key: Key, turns: tuple[Turn, ...], model: str, stream: bool) -> Exchange:
-    """An exchange with an id of its own."""
-    return Exchange(secrets.token_hex(12), key.id, turns, model, stream, language_of(turns))
-
-
-def estimated_tokens(turns: tuple[Turn, ...]) -> int:
-    """A quarter of the bytes."""
-    return sum(len(one.content.encode()) for one in turns) // 4 + 1
-
-
-def language_of(turns: tuple[Turn, ...]) -> str:
-    """Of the last user turn, by its script: what a retraction text can be in. `text.language` counts words, which costs
-    a hundred times as much."""
-    text = next((one.content for one in reversed(turns) if one.role == "user"), "")[:_SAMPLE]
-    han = sum("\u4e00" <= one <= "\u9fff" for one in text)
-    kana = sum("\u3040" <= one <= "\u30ff" for one in text)
-    return "zh" if han > 4 * kana and 5 * han >= len(text) else "en"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ahalab.guard.records import Role, Turn
 from ahalab.serving.fields import MEDIA_PARTS, check_size, parsed
-from ahalab.serving.flow import Gateway
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.keys import Key
 from ahalab.serving.moderations import check
 

@@ -11,7 +11,8 @@ from typing import Any
 from ahalab.guard.control import RiskControl
 from ahalab.guard.records import Decision, Exchange, Turn
 from ahalab.serving.errors import unavailable
-from ahalab.serving.flow import Gateway, new_exchange
+from ahalab.serving.exchanges import new_exchange
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.keys import Key
 
 _LOG = logging.getLogger(__name__)

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from ahalab.serving import answers, fields
 from ahalab.serving.completions import Answer
 from ahalab.serving.errors import INVALID, Refusal, bad, encoded, unavailable
+from ahalab.serving.exchanges import estimated_tokens, new_exchange
 from ahalab.serving.fields import Asked
-from ahalab.serving.flow import Flow, Gateway, estimated_tokens, new_exchange
+from ahalab.serving.flow import Flow
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.guardrail import GuardrailBody, guardrail
 from ahalab.serving.keys import NOBODY, Key, Scope
 from ahalab.serving.limits import Ticket

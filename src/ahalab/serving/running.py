@@ -18,7 +18,7 @@ from ahalab.endpoints.addresses import address_of, bind, is_loopback
 from ahalab.errors import UserError
 from ahalab.serving.admin import make_admin_app
 from ahalab.serving.connection import Connection
-from ahalab.serving.flow import Gateway
+from ahalab.serving.gateway import Gateway
 from ahalab.serving.keys import Keys
 from ahalab.serving.settings import GatewaySettings
 
