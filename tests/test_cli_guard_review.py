@@ -81,7 +81,7 @@ def test_a_review_is_recorded_and_repeated_without_the_server(tmp_path: Path) ->
         (b"\xff", "not UTF-8"),
         (b"[1, 2", "no JSON"),
         (b"[" * 100_000, "no JSON"),
-        (b'{"messages": [], "messages": []}', "a key stands twice"),
+        (b'{"messages": [], "messages": []}', "the key 'messages' is there twice"),
         (b"[]", "expected a mapping"),
         (b'{"messages": []}', "messages"),
         (b'{"messages": [{"role": "king", "content": "x"}]}', "messages[0].role"),

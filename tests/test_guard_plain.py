@@ -18,9 +18,9 @@ TERMS = "category: made-up\nen: [zorbom]\n"
 POLICY = "name: mine\nstandards:\n  - {id: 2, title: Made up, text: Whatever the tests call so.}\n"
 
 BROKEN = {
-    "twice.yaml": (TERMS + "en: [gnarf]\n", "stands twice: 'en'"),
-    "inside.yaml": ("a: {b: 1, b: 2}\n", "stands twice: 'b'"),
-    "twice.json": ('{"en": ["zorbom"], "en": ["gnarf"]}', "stands twice: 'en'"),
+    "twice.yaml": (TERMS + "en: [gnarf]\n", "the key 'en' is there twice"),
+    "inside.yaml": ("a: {b: 1, b: 2}\n", "the key 'b' is there twice"),
+    "twice.json": ('{"en": ["zorbom"], "en": ["gnarf"]}', "the key 'en' is there twice"),
     "deep.yaml": ("[" * 3_000 + "]" * 3_000, "nests too deeply"),
     "deep.json": ("[" * 100_000 + "]" * 100_000, "nests too deeply"),
     "half.yaml": ('category: made-up\nen: ["zor\\ud800bom"]\n', "half a surrogate"),
@@ -93,7 +93,7 @@ def test_policies_terms_and_reviewers_are_read_through_the_same_door(tmp_path: P
     ):
         path = tmp_path / "one.yaml"
         path.write_text(text)
-        with pytest.raises(UserError, match="stands twice"):
+        with pytest.raises(UserError, match="is there twice"):
             read(path)
 
 

@@ -1,7 +1,7 @@
 """Plain data of an operator's file, YAML or JSON: one door with the same limits for policies, terms and reviewers.
 
-YAML and JSON keep the last of two equal keys; a list of terms that stood under the first would be gone without a word.
-So a key that stands twice is refused here, as is what no text of the filter can be: half a surrogate pair.
+A key that stands twice is refused (a list of terms that stood under the first would be gone), as is what no text of the
+filter can be: half a surrogate pair.
 """
 
 from __future__ import annotations
@@ -14,25 +14,12 @@ from typing import Any
 
 import yaml
 
+from ahalab.doubles import OneOfEachKey, one_of_each_key
 from ahalab.errors import UserError
 
 LARGEST = 16 * 2**20
 """Bytes of a file; our choice. 100,000 terms take some three million."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """Safe YAML in which a key stands once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    why = f"a key stands twice: {key.value!r}"
-                    raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def read_plain(path: Path) -> Any:
@@ -44,9 +31,9 @@ def read_plain(path: Path) -> Any:
     text = _text(path)
     try:
         if path.suffix == ".json":
-            data = json.loads(text, object_pairs_hook=without_doubles)
+            data = json.loads(text, object_pairs_hook=one_of_each_key)
         else:
-            data = yaml.load(text, Loader=_OneOfEachKey)  # a safe loader
+            data = yaml.load(text, Loader=OneOfEachKey)  # a safe loader
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
     except RecursionError:
@@ -57,16 +44,6 @@ def read_plain(path: Path) -> Any:
             f"{path}: the text {broken[:40]!a} holds half a surrogate pair, which is no character"
         )
     return data
-
-
-def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, for `object_pairs_hook`. ValueError names a key that stands twice."""
-    value: dict[str, Any] = {}
-    for key, one in pairs:
-        if key in value:
-            raise ValueError(f"a key stands twice: {key!r}")
-        value[key] = one
-    return value
 
 
 def _text(path: Path) -> str:

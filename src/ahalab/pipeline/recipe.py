@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
+from ahalab.doubles import OneOfEachKey
 from ahalab.endpoints.config import EndpointConfig
 from ahalab.errors import UserError
 from ahalab.pipeline.extend import extend, resolve_likes
@@ -31,21 +32,6 @@ RESERVED = {
     "rules": "stands for the tiny world's rules where a stage says `from`",
 }
 """Names that no stage may have."""
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML as it is safe, and without its habit of keeping only the last of two equal keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 class SandboxConfig(StrictModel):
@@ -160,7 +146,7 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
 def _plain(name_or_path: str) -> tuple[Any, str, Path]:
     text, where, folder = _read(name_or_path)
     try:
-        return yaml.load(text, Loader=_OneOfEachKey), where, folder
+        return yaml.load(text, Loader=OneOfEachKey), where, folder
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
+from ahalab.doubles import one_of_each_key
 from ahalab.errors import UserError
-from ahalab.guard.plain import without_doubles
 from ahalab.guard.records import Exchange, Role, Turn
 from ahalab.validation import StrictModel, validate
 
@@ -36,7 +36,7 @@ def read_dialogue(path: Path) -> tuple[Exchange, str, str]:
 def parse_dialogue(data: bytes, where: str) -> tuple[Exchange, str, str]:
     """A last turn of the assistant is the reply, its `reasoning_content` the thinking. UserError says what is wrong."""
     try:
-        value: Any = json.loads(data.decode("utf-8-sig"), object_pairs_hook=without_doubles)
+        value: Any = json.loads(data.decode("utf-8-sig"), object_pairs_hook=one_of_each_key)
     except UnicodeDecodeError:
         raise UserError(f"{where}: is not UTF-8") from None
     except (ValueError, RecursionError) as error:
