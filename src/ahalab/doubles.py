@@ -1,4 +1,4 @@
-"""Keys that stand twice in what a person wrote: YAML and JSON keep the last one, and the first is gone without a word."""
+"""Keys that stand twice in what a person wrote: YAML and JSON keep the last and lose the first without a word."""
 
 from __future__ import annotations
 

@@ -79,7 +79,10 @@ class AuditLog:
         full = self.database.room()
         if full:
             return full
-        if not self.writer.failure and moment - self.writer.last_success < _FRESH_SECONDS:
+        if (
+            not (self.writer.failure or self.writer.doubtful)
+            and moment - self.writer.last_success < _FRESH_SECONDS
+        ):
             return ""
         try:
             if self._probe is None or (self._probe.done() and moment - self._probed >= _FRESH_SECONDS):

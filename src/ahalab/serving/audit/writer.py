@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -26,6 +27,8 @@ GROUP = 256
 """Jobs of one commit."""
 MOST_WAITING = 4096
 """Rows that may wait; more are refused, so a stuck database does not fill the memory."""
+PROBE = 64 * 1024
+"""Bytes of a probe in doubt."""
 PATIENCE = 0.02
 """Seconds that rows nobody waits for stay at most before their commit begins."""
 
@@ -46,6 +49,8 @@ class Writer:
         self.commits = 0
         self.failure = ""
         """Why the last commit failed; "" once one has worked again."""
+        self.doubtful = False
+        """A commit has failed, and nothing of a row's size was written since."""
         self.last_success = 0.0
         self._tick, self._tick_seconds = tick, tick_seconds
         self._chain = Chain(database, keys)
@@ -74,8 +79,17 @@ class Writer:
         return self._queue(Job(None, within))
 
     def probe(self) -> Future[tuple[int, ...]]:
-        """Write and commit something that is not a row: whether rows could be written now."""
-        return self._queue(Job(None, _probe))
+        """Write and commit something that is not a row: whether rows could be written now.
+
+        In doubt something as large as a row with its text: a few bytes may fit where that does not.
+        """
+        done = self._queue(Job(None, partial(_probe, size=PROBE if self.doubtful else 0)))
+        if self.doubtful:
+            done.add_done_callback(self._doubted)
+        return done
+
+    def _doubted(self, done: Future[tuple[int, ...]]) -> None:
+        self.doubtful = done.exception() is not None
 
     def close(self) -> None:
         """Write what waits and end the thread. Twice is fine."""
@@ -197,7 +211,7 @@ class Writer:
         except (sa.exc.IntegrityError, Refused):
             raise
         except BaseException as error:
-            self.failure = self.database.explain(error)
+            self.failure, self.doubtful = self.database.explain(error), True
             raise
         self.committed += sum(map(len, numbers))
         self.commits += 1
@@ -226,6 +240,7 @@ def _fail(job: Job, error: BaseException) -> None:
         job.future.set_exception(error)
 
 
-def _probe(connection: sa.Connection) -> Sequence[Draft]:
-    connection.execute(META.update().where(META.c.name == "probe").values(value=str(time.time())))
+def _probe(connection: sa.Connection, size: int) -> Sequence[Draft]:
+    value = f"{time.time()}{' ' * size}"
+    connection.execute(META.update().where(META.c.name == "probe").values(value=value))
     return ()
