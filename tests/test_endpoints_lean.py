@@ -170,3 +170,35 @@ def test_requests_at_one_time_have_connections_of_their_own() -> None:
 
     run(server, use)
     assert 1 <= server.connections <= 20
+
+
+def test_a_server_that_takes_no_connection_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(3600)
+
+    async def use(_: httpx2.AsyncClient) -> None:
+        monkeypatch.setattr(asyncio, "open_connection", never)
+        timeout = httpx2.Timeout(None, connect=0.02)
+        async with httpx2.AsyncClient(transport=LeanTransport(), timeout=timeout) as client:
+            with pytest.raises(httpx2.ConnectTimeout):
+                await client.post("http://127.0.0.1:9/", content=b"")
+
+    run(Bytes(OK), use)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhi", OK[:-1], b"nonsense\r\n\r\n"]
+)
+def test_whatever_comes_of_a_request_its_place_is_free_again(bad: bytes) -> None:
+    async def main() -> None:
+        server = Bytes(bad, OK, close=True)
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with httpx2.AsyncClient(transport=LeanTransport(most=1), base_url=url, timeout=5) as client:
+            with pytest.raises(httpx2.HTTPError):
+                await ask(client)
+            async with asyncio.timeout(10):
+                assert [(await ask(client)).text for _ in range(3)] == ["hi"] * 3
+        listening.close()
+
+    asyncio.run(main())

@@ -14,14 +14,15 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, NoReturn, Self
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from ahalab.endpoints.cache import Reply
 from ahalab.endpoints.client import LARGEST_REPLY, headers_of, read_key, settings_of
 from ahalab.endpoints.config import EndpointConfig
-from ahalab.endpoints.connections import Connections
+from ahalab.endpoints.lean import LeanTransport
 from ahalab.endpoints.pace import retry_after
 from ahalab.endpoints.reading import Trouble, read_reply
 from ahalab.endpoints.streaming import DONE, Broken, ChunkReader, EventReader, Piece, finish_word, mended
@@ -198,16 +199,22 @@ class AsyncChat:
                 headers=headers_of(self._key),
                 # `_Exchange` keeps the time of all else.
                 timeout=httpx2.Timeout(None, connect=min(20.0, self.config.timeout_seconds)),
-                limits=httpx2.Limits(max_connections=self._connections),
+                limits=httpx2.Limits(max_connections=self._connections),  # of httpx2's own transport
                 follow_redirects=False,  # a redirect would carry the key elsewhere
-                # Through a proxy httpx makes its own connections.
-                transport=self._transport or (None if getproxies() else Connections(self._connections)),
+                transport=self._transport or self._new_transport(),
             )
         except (ImportError, ValueError) as error:
             raise UserError(
                 f"endpoint {self.name}: the connection cannot be set up ({error}). Is a proxy variable such as "
                 "ALL_PROXY wrong?"
             ) from error
+
+    def _new_transport(self) -> LeanTransport | None:
+        """None where a proxy of the environment needs httpx2's own."""
+        parts, proxies = urlsplit(self.config.url), getproxies()
+        if (proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.netloc):
+            return None
+        return LeanTransport(self._connections)
 
     def failed(self, trouble: Trouble, rest: float | None = None) -> ChatFailed:
         """The error for a trouble, without the key."""

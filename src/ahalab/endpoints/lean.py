@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
 import httpx2
@@ -46,10 +46,12 @@ class LeanTransport(httpx2.AsyncBaseTransport):
     """For one event loop.
 
     Args:
+        most: requests under way; more wait. None: no limit.
         idle: most connections kept open without a request.
     """
 
-    def __init__(self, idle: int = 64) -> None:
+    def __init__(self, most: int | None = None, idle: int = 64) -> None:
+        self._places = asyncio.Semaphore(most) if most else None
         self._idle: dict[Place, deque[_Connection]] = {}
         self._most_idle = idle
         self._context: ssl.SSLContext | None = None
@@ -57,13 +59,25 @@ class LeanTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One exchange. Raises the errors of httpx2."""
+        if self._places is None:
+            return await self._exchange(request, _nothing)
+        await self._places.acquire()
+        try:
+            return await self._exchange(request, self._places.release)
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def _exchange(self, request: httpx2.Request, done: Callable[[], None]) -> httpx2.Response:
         url = request.url
         secure = url.scheme == "https"
         place = (secure, url.host, url.port or (443 if secure else 80))
         head = _head(request)
         body = await request.aread()
         while True:
-            connection, kept = await self._connection(place)
+            connection, kept = await self._connection(
+                place, request.extensions.get("timeout", {}).get("connect")
+            )
             try:
                 connection.writer.write(head + body)
                 await connection.writer.drain()
@@ -73,7 +87,7 @@ class LeanTransport(httpx2.AsyncBaseTransport):
                 if kept and isinstance(error, _Unanswered | ConnectionError):
                     continue  # the server closed it while it lay idle, and never saw the request
                 _explain(error)
-            stream = _Body(self, connection, headers, status)
+            stream = _Body(self, connection, headers, status, done)
             return httpx2.Response(status, headers=headers, stream=stream, request=request)
 
     async def aclose(self) -> None:
@@ -92,7 +106,7 @@ class LeanTransport(httpx2.AsyncBaseTransport):
         else:
             waiting.append(connection)
 
-    async def _connection(self, place: Place) -> tuple[_Connection, bool]:
+    async def _connection(self, place: Place, seconds: float | None) -> tuple[_Connection, bool]:
         waiting = self._idle.get(place)
         while waiting:
             connection = waiting.pop()  # the one used last: the others may time out
@@ -103,9 +117,12 @@ class LeanTransport(httpx2.AsyncBaseTransport):
         if secure and self._context is None:
             self._context = httpx2.create_ssl_context()
         try:
-            reader, writer = await asyncio.open_connection(
-                host, port, ssl=self._context if secure else None, limit=MOST_HEAD
-            )
+            async with asyncio.timeout(seconds):
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=self._context if secure else None, limit=MOST_HEAD
+                )
+        except TimeoutError as error:
+            raise httpx2.ConnectTimeout(f"no connection within {seconds} s") from error
         except (OSError, ssl.SSLError) as error:
             raise httpx2.ConnectError(str(error)) from error
         return _Connection(place, reader, writer), False
@@ -124,7 +141,9 @@ class _Body(httpx2.AsyncByteStream):
         connection: _Connection,
         headers: list[tuple[bytes, bytes]],
         status: int,
+        done: Callable[[], None],
     ) -> None:
+        self._done = done
         self._transport = transport
         self._connection: _Connection | None = connection
         named = {name.lower(): value for name, value in headers}
@@ -157,6 +176,7 @@ class _Body(httpx2.AsyncByteStream):
         if self._keep and (self._chunked or self._left is not None):
             self._connection = None
             self._transport.give_back(connection)
+            self._done()
         else:
             await self.aclose()
 
@@ -176,6 +196,11 @@ class _Body(httpx2.AsyncByteStream):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+            self._done()
+
+
+def _nothing() -> None:
+    """Nobody waits for a place."""
 
 
 async def _chunked(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -6,15 +6,12 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from ahalab.endpoints.asynchronous import AsyncChat, Bounds, ChatFailed
 from ahalab.endpoints.client import headers_of, read_key
 from ahalab.endpoints.config import EndpointConfig
-from ahalab.endpoints.lean import LeanTransport
 from ahalab.endpoints.reading import shown
 from ahalab.errors import EnvironmentFailure, UserError
 from ahalab.guard.records import Delta, Exchange
@@ -110,16 +107,8 @@ def open_upstream(
     }
     config = validate(EndpointConfig, settings, "--upstream")
     bounds = Bounds(first_seconds=reply_seconds, idle_seconds=min(reply_seconds, 120.0))
-    # The gateway bounds how many are under way. A proxy of the environment needs httpx2's own transport.
-    transport = http or (None if _has_proxy(config.url) else LeanTransport())
-    chat = AsyncChat(_NAME, config, bounds, connections=None, transport=transport)
+    chat = AsyncChat(_NAME, config, bounds, transport=http)  # the gateway bounds how many are under way
     return UpstreamModel(chat, names or {name: name for name in listed_models(config)})
-
-
-def _has_proxy(url: str) -> bool:
-    parts = urlsplit(url)
-    proxies = getproxies()
-    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.netloc)
 
 
 def listed_models(config: EndpointConfig) -> list[str]:
