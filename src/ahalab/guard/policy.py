@@ -121,9 +121,8 @@ class Policy(StrictModel):
     @classmethod
     def _matched(cls, scope: Scope, info: ValidationInfo) -> Scope:
         matched = scope.query or scope.history or scope.forged or scope.reply or scope.thinking
-        if (
-            not matched and info.data.get("mode") != "shadow"
-        ):  # shadow: `aha serve --no-control`, which says so
+        shadow = info.data.get("mode") == "shadow"  # as `aha serve --no-control` has it, which says so
+        if not matched and not shadow:
             raise told("nothing is matched, so nothing would ever be flagged: put one of the parts to true")
         return scope
 

@@ -43,46 +43,44 @@ class ReplyMessage(_Answer):
     reasoning_content: str = ""
 
 
-class ChatChoice(_Answer):
-    """The one reply."""
-
+class _Choice(_Answer):
     index: Literal[0]
-    message: ReplyMessage
     logprobs: None
     finish_reason: Finish
 
 
-class ChatReply(_Answer):
+class _Reply(_Answer):
+    id: str
+    created: int
+    model: str
+    usage: Usage
+    ahalab: Retraction | None = None
+
+
+class ChatChoice(_Choice):
+    """The one reply."""
+
+    message: ReplyMessage
+
+
+class ChatReply(_Reply):
     """Of POST /v1/chat/completions."""
 
-    id: str
     object: Literal["chat.completion"]
-    created: int
-    model: str
     choices: list[ChatChoice] = Field(min_length=1, max_length=1)
-    usage: Usage
-    ahalab: Retraction | None = None
 
 
-class TextChoice(_Answer):
+class TextChoice(_Choice):
     """The one reply."""
 
-    index: Literal[0]
     text: str
-    logprobs: None
-    finish_reason: Finish
 
 
-class TextReply(_Answer):
+class TextReply(_Reply):
     """Of POST /v1/completions."""
 
-    id: str
     object: Literal["text_completion"]
-    created: int
-    model: str
     choices: list[TextChoice] = Field(min_length=1, max_length=1)
-    usage: Usage
-    ahalab: Retraction | None = None
 
 
 class ModelEntry(_Answer):
